@@ -1,0 +1,1 @@
+"""One file per verb: read flags, call one function of pipeline/, print."""

@@ -1,0 +1,107 @@
+"""`rdmf search`: the moments of a video that a sentence describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from rdmf_cli.commands import inputs, options
+from rdmf_cli.commands.clips import prepare
+from rdmf_cli.commands.report import Report, View
+from rdmf_cli.errors import UsageError
+from rdmf_cli.settings import Settings, load_settings
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="VIDEO... QUERY",
+        help="Videos or folders of videos, then what to look for; '-' reads queries from stdin, one per line.",
+        show_default=False,
+    ),
+]
+Queries = Annotated[
+    list[str] | None,
+    typer.Option("--query", "-q", metavar="TEXT", help="What to look for; may be repeated. Then all words are videos."),
+]
+
+
+class SearchCommand(TyperCommand):
+    """The command with a usage line that says what comes last."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """As people write it; made from the arguments it would read `[VIDEO... QUERY]...`."""
+        return ["[OPTIONS]", "VIDEO...", "QUERY"]
+
+
+def search(
+    words: Words = None,
+    query: Queries = None,
+    top: options.Top = 5,
+    min_score: options.MinScore = 0.0,
+    show_all: options.ShowAll = False,
+    as_json: options.Json = False,
+    as_jsonl: options.JsonLines = False,
+    clips: options.Clips = None,
+    verbose: options.Verbose = False,
+    encoder: options.Encoder = None,
+    device: options.DeviceChoice = None,
+    fps: options.SampleFps = None,
+    batch_size: options.BatchSize = 32,
+    decoder: options.DecoderChoice = options.Decoder.ffmpeg,
+    store: options.StoreFolder = None,
+    no_cache: options.NoCache = False,
+    offline: options.Offline = False,
+) -> None:
+    """Find the moments of VIDEO that QUERY describes.
+
+    Exit code: 0 found, 1 no confident match, 3 the video can't be read.
+    """
+    if as_json and as_jsonl:
+        raise UsageError("--json and --jsonl exclude each other")
+    if fps is not None and not 0 < fps <= 1000:
+        raise UsageError(f"--fps {fps:g} makes no sense", hint="frames per second, such as 0.5 or 2")
+    asked = inputs.understand(words or [], query or [])
+    settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
+    form = "json" if as_json else "jsonl" if as_jsonl else "text"
+    view = View(form, top, min_score, show_all, clips, verbose)
+    videos = inputs.find(asked.places)
+    if clips is not None:
+        prepare(clips)
+    chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}
+    answer_all(videos, asked.queries, settings, view, chosen, use_store=not no_cache)
+
+
+def answer_all(
+    videos: list[Path],
+    queries: tuple[str, ...],
+    settings: Settings,
+    view: View,
+    chosen: dict[str, Any],
+    *,
+    use_store: bool = True,
+) -> None:
+    """Search, print, and raise what becomes the exit code."""
+    from rdmf_cli.commands import console, session
+
+    session.use_ffmpeg(settings)
+    with console.rich_progress() as progress:
+        encoder = session.encoder(settings, chosen["batch_size"], progress)
+        session.warn_of_long_queries(queries, encoder, progress)
+        report = Report(view, encoder, progress)
+        with session.store(settings, progress, wanted=use_store) as store:
+            from rdmf_cli.pipeline.answer import SearchOptions
+            from rdmf_cli.pipeline.search import search_videos
+
+            outcome = search_videos(
+                videos,
+                list(queries),
+                encoder=encoder,
+                store=store,
+                options=SearchOptions(**chosen),
+                progress=progress,
+                on_answer=report.add,
+            )
+        report.finish(outcome)

@@ -1,0 +1,46 @@
+"""What an encoder is: pictures and sentences into one space, and the identity under which features are stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What makes two feature sets of one video interchangeable. All of it is part of the store's key."""
+
+    encoder: str  # preset name or path, for people
+    fingerprint: str  # hash of the weights and the preprocessing: what counts
+    dim: int
+    sampling: str  # e.g. "2 fps/1": rate and version of the sampler
+
+    @property
+    def key(self) -> str:
+        """One line that names the spec in the store; the human name is not part of it."""
+        return f"{self.fingerprint}|{self.dim}|{self.sampling}"
+
+
+class Encoder(Protocol):
+    """A frozen dual encoder. Output rows have unit length; calls are deterministic and order-independent."""
+
+    name: str
+    dim: int
+    fingerprint: str  # hex, changes whenever the same picture would give another vector
+    image_size_px: tuple[int, int]  # (height, width) at which frames must arrive
+    max_text_tokens: int
+
+    def encode_images(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """frames (N, H, W, 3) RGB uint8 at `image_size_px` -> (N, dim), unit length."""
+        ...
+
+    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """N sentences -> (N, dim), unit length. Longer ones than `max_text_tokens` are cut."""
+        ...
+
+    def text_length(self, text: str) -> int:
+        """Tokens that `text` would need, special tokens included, so that a caller can warn before it is cut."""
+        ...

@@ -1,0 +1,1 @@
+"""Video files in: probing, decoding, cut signals. ffmpeg is called here (and by export) only."""

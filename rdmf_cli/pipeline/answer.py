@@ -1,0 +1,111 @@
+"""What a search gives back: one Answer per video and query, and the time it took. Plain data, no user interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdmf_cli.media.probe import VideoInfo
+from rdmf_cli.moments import Moment, Relevance
+from rdmf_cli.timebase import rate_text
+
+SCHEMA = "rdmf.search/1"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one video says to one query."""
+
+    info: VideoInfo
+    video_id: str  # content fingerprint
+    duration_s: float  # end of the last frame that could be decoded
+    query: str
+    relevance: Relevance
+    moments: tuple[Moment, ...]  # all of them, best first, whether confident or not
+    times_s: NDArray[np.float64]  # (T,) one per snippet
+    saliency: NDArray[np.float32]  # (T,) in [0, 1]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class Timings:
+    """Seconds spent, added up over all videos of a run. Decoding and encoding overlap, so they may exceed `total_s`."""
+
+    probe_s: float = 0.0
+    decode_s: float = 0.0  # waiting for frames; 0 when features came from the store
+    encode_s: float = 0.0  # frames through the encoder; 0 when features came from the store
+    fusion_s: float = 0.0  # affinity, reaction-diffusion, moments
+    total_s: float = 0.0
+
+    def to_json(self) -> dict[str, float]:
+        """`timings_s` of the JSON answer."""
+        return {name.removesuffix("_s"): round(value, 4) for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What a caller may choose about a search."""
+
+    sample_fps: float | None = None  # None: 2 up to ten minutes, 1 beyond
+    backend: str = "ffmpeg"  # decoder
+    batch_size: int = 32
+    max_moments: int = 100
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A video that could not be searched, and why."""
+
+    path: str
+    message: str
+    hint: str = ""
+    exit_code: int = 3
+
+
+@dataclass
+class Outcome:
+    """Everything a run of several videos and queries gave."""
+
+    answers: list[Answer] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    timings: Timings = field(default_factory=Timings)
+
+
+def answer_to_json(answer: Answer, *, top: int | None = None) -> dict[str, Any]:
+    """One entry of `results`. `top`: how many moments at most; None all."""
+    info = answer.info
+    return {
+        "video": {
+            "path": str(info.path),
+            "id": answer.video_id,
+            "duration_s": round(answer.duration_s, 3),
+            "width": info.width,
+            "height": info.height,
+            "source_fps": rate_text(info.source_fps),
+            "start_time_s": round(info.start_time_s, 6),
+        },
+        "query": {"text": answer.query},
+        "relevance": {
+            "score": round(answer.relevance.score, 4),
+            "cutoff": answer.relevance.cutoff,
+            "confident": answer.relevance.confident,
+        },
+        "moments": [
+            {
+                "rank": rank,
+                "start_s": round(moment.start_s, 3),
+                "end_s": round(moment.end_s, 3),
+                "score": round(moment.score, 4),
+                "peak_s": round(moment.peak_s, 3),
+            }
+            for rank, moment in enumerate(answer.moments[:top], start=1)
+        ],
+        "saliency": {
+            "times_s": [round(float(t), 3) for t in answer.times_s],
+            "values": [round(float(v), 4) for v in answer.saliency],
+        },
+        "warnings": list(answer.warnings),
+    }

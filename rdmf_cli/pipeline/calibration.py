@@ -1,0 +1,96 @@
+"""What an encoder's cosines mean: the background bank, and how likely a video answers a query at all.
+
+Built once per encoder from the background queries and the demo video's frames, and cached in the store. So the same
+cut-off means the same for every encoder, and nothing is tuned per video or data set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdmf_cli.encoders.base import Encoder
+from rdmf_cli.media.frames import Sampling, open_frames
+from rdmf_cli.store import Store
+
+VERSION = 1  # part of the cache's name: raise it when the bank or the statistic changes
+CUTOFF = 0.5
+
+# Probability that a video answers the query, from the statistic below in standard deviations above what background
+# queries reach on unrelated pictures. Fitted on the development videos with the built-in encoder
+# (benchmarks/accuracy.py --fit-relevance; docs/experiments.md).
+_SLOPE = 1.0
+_MIDPOINT = 3.0
+
+# The statistic is the best cosine less this share of the query's mean cosine to the nearest background queries: a
+# query that is near many sentences ("a person outdoors") is near many pictures too, whatever they show.
+_GENERALITY_SHARE = 0.5
+_NEAREST = 10
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The bank of one encoder, and mean and spread of the statistic on pictures that do not answer."""
+
+    bank: NDArray[np.float32]  # (M, D) unit length
+    null_mean: float
+    null_spread: float
+
+    def relevance(self, queries: NDArray[np.float32], cosines: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Queries (Q, D), their cosines (Q, T) along a video → (Q,) probability in [0, 1] that it answers."""
+        statistic = cosines.max(axis=1) - _GENERALITY_SHARE * generality(queries, self.bank)
+        deviations = (statistic - self.null_mean) / self.null_spread
+        return np.asarray(1 / (1 + np.exp(-_SLOPE * (deviations - _MIDPOINT))), dtype=np.float64)
+
+
+def generality(queries: NDArray[np.float32], bank: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean cosine of each query (Q, D) to the nearest queries of the bank (M, D) → (Q,)."""
+    nearest = np.sort(queries @ bank.T, axis=1)[:, -_NEAREST:]
+    return np.asarray(nearest.mean(axis=1), dtype=np.float32)
+
+
+@cache
+def background_queries() -> tuple[str, ...]:
+    """A few hundred ordinary queries, written for this project; fusion/background_queries.txt."""
+    text = files("rdmf_cli").joinpath("fusion/background_queries.txt").read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if line)
+
+
+def calibrate(encoder: Encoder, store: Store | None) -> Calibration:
+    """The calibration of `encoder`, from the store's cache if it is there."""
+    name = f"calibration-{VERSION}-{encoder.fingerprint}"
+    kept = store.load_array(name) if store else None
+    if kept is not None and kept.shape[1] == encoder.dim and len(kept) == len(background_queries()) + 1:
+        return _unpacked(kept)
+    bank = encoder.encode_texts(list(background_queries()))
+    mean, spread = _null_statistic(bank, encoder)
+    packed = np.concatenate([bank, np.zeros((1, encoder.dim), np.float32)])
+    packed[-1, :2] = mean, spread
+    if store:
+        store.save_array(name, packed)
+    return _unpacked(packed)
+
+
+def _unpacked(packed: NDArray[np.float32]) -> Calibration:
+    return Calibration(packed[:-1], float(packed[-1, 0]), max(float(packed[-1, 1]), 1e-4))
+
+
+def _null_statistic(bank: NDArray[np.float32], encoder: Encoder) -> tuple[float, float]:
+    """Mean and spread of the statistic over background queries on unrelated pictures."""
+    pictures = encoder.encode_images(_demo_frames(*encoder.image_size_px))  # (P, D)
+    others = bank @ bank.T
+    np.fill_diagonal(others, -1)
+    general = np.sort(others, axis=1)[:, -_NEAREST:].mean(axis=1)
+    statistic = bank @ pictures.T - _GENERALITY_SHARE * general[:, None]  # (M, P)
+    return float(statistic.mean()), float(statistic.std())
+
+
+def _demo_frames(height_px: int, width_px: int) -> NDArray[np.uint8]:
+    """One frame a second of the demo video, (P, H, W, 3)."""
+    with as_file(files("rdmf_cli").joinpath("demo.mp4")) as path:
+        source = open_frames(path, Sampling(1.0, height_px, width_px))
+        return np.concatenate([batch.frames for batch in source.batches(16)])
