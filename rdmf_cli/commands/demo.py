@@ -16,10 +16,10 @@ from rdmf_cli.settings import load_settings
 
 VIDEO = Path(__file__).resolve().parents[1] / "demo.mp4"
 QUERIES = (
-    "a cup of coffee",
     "the face of a cat",
-    "a rocket on its launch pad",
-    "people playing football in the rain",  # nothing of the kind is in it
+    "a woman in an orange space suit",
+    "the night sky full of stars",
+    "a dog running on the beach",  # nothing of the kind is in it
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ def understand(words: list[str], queries: list[str]) -> Asked:
     if not words or not places:
         missing = "no video" if queries else "no query: what should be looked for?"
         raise UsageError(missing, hint=f"for example: {_EXAMPLE}")
-    if not queries and wanted[0] not in (FROM_STDIN, "") and Path(wanted[0]).exists():
+    if not queries and wanted[0] not in (FROM_STDIN, "") and os.path.exists(wanted[0]):
         raise UsageError(
             f"no query: the last word, {wanted[0]}, is a file or folder",
             hint="put what you look for last, or behind --query",
@@ -64,14 +65,14 @@ def find(places: tuple[str, ...]) -> list[Path]:
     is said at once, before anything slow is loaded. Raises VideoError, also for a folder without videos.
     """
     paths = [Path(place) for place in places]
-    if not any(path.exists() for path in paths):
+    if not any(os.path.exists(path) for path in paths):  # Path.exists raises for names that are too long
         if "://" in places[0]:
             raise VideoError(f"{places[0]}: an address, not a file", hint="fetch the video first; rdmf works offline")
         more = f" (nor {len(paths) - 1} more)" if len(paths) > 1 else ""
         raise VideoError(f"{places[0]}: no such file{more}", hint="check the name; quote names with spaces")
     found: dict[Path, None] = {}
     for path in paths:
-        found.update(dict.fromkeys(_videos_in(path) if path.is_dir() else [path]))
+        found.update(dict.fromkeys(_videos_in(path) if os.path.isdir(path) else [path]))
     return list(found)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,10 +92,10 @@ def locate(
         return _locate_openclip(name, source, models_folder)
     if colon and kind == "hf":
         preset = preset_for(name)
-        if Path(source).expanduser().is_dir() or preset is None:
+        if os.path.isdir(Path(source).expanduser()) or preset is None:
             return _locate_folder(name, Path(source).expanduser())
         return Located("huggingface", find_folder(preset, models_folder), {"name": name, "hub_id": source})
-    if Path(name).expanduser().is_dir():
+    if os.path.isdir(Path(name).expanduser()):
         return _locate_folder(name, Path(name).expanduser())
     raise unknown_encoder(name)
 

@@ -201,6 +201,8 @@ class LiteEncoder:
         # bf16 is used where the CPU has it in hardware: twice as fast there, several times slower elsewhere.
         self._dtype = torch.bfloat16 if device != "cpu" or _cpu_has_bf16() else torch.float32
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        if self._tokenizer.get_vocab_size() > self.config.vocabulary:  # an id beyond the table would crash a search
+            raise ModelError(f"{folder.name}: tokenizer.json has more words than config.json says")
         network = LiteNetwork(self.config)
         try:
             network.load_state_dict(dequantised(state))

@@ -84,17 +84,18 @@ def _border(index: int, level: float, v: Array, timeline: Timeline, *, is_start:
     share = (v[inside] - level) / max(v[inside] - v[outside], 1e-12)  # of the way from inside to outside
     starts = timeline.starts_s
     crossing = starts[inside] + float(np.clip(share, 0, 1)) * (starts[outside] - starts[inside])
-    return _snapped(float(crossing), index, timeline)
+    return _snapped(float(crossing), index - 1 if is_start else index + 1, timeline)
 
 
-def _snapped(border_s: float, index: int, timeline: Timeline) -> float:
-    """The nearest cut within one snippet of the border, or the border."""
-    near = timeline.cut_s[max(1, index - 1) : index + 2]
-    near = near[~np.isnan(near)]
-    if len(near) == 0:
+def _snapped(border_s: float, outside: int, timeline: Timeline) -> float:
+    """The cut before snippet `outside`, one further out than the border, if it is within one snippet; or the border.
+
+    Cuts further in don't count: only a moment of one snippet can have one there, and it is its other border.
+    """
+    if not 0 < outside < len(timeline.cut_s):
         return border_s
-    cut = near[np.abs(near - border_s).argmin()]
-    return float(cut) if abs(cut - border_s) <= timeline.spacing_s else border_s
+    cut = float(timeline.cut_s[outside])
+    return cut if abs(cut - border_s) <= timeline.spacing_s else border_s
 
 
 def _runs(on: NDArray[np.bool_], breaks: NDArray[np.bool_] | None = None) -> list[tuple[int, int]]:

@@ -23,13 +23,15 @@ CUTOFF = 0.5
 # Probability that a video answers the query, from the statistic below in standard deviations above what background
 # queries reach on unrelated pictures. Fitted on the development videos with the built-in encoder
 # (benchmarks/accuracy.py --fit-relevance; docs/experiments.md).
-_SLOPE = 1.0
-_MIDPOINT = 3.0
+_SLOPE = 0.772
+_MIDPOINT = 1.906
 
-# The statistic is the best cosine less this share of the query's mean cosine to the nearest background queries: a
-# query that is near many sentences ("a person outdoors") is near many pictures too, whatever they show.
+# The statistic is the mean of the best cosines less half of the query's mean cosine to the nearest background
+# queries: a query that is near many sentences ("a person outdoors") is near many pictures too, whatever they show.
+_BEST = 3
 _GENERALITY_SHARE = 0.5
-_NEAREST = 10
+_NEAREST = 3
+_SAME_QUERY = 0.999  # cosine from which two queries count as one
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,19 @@ class Calibration:
 
     def relevance(self, queries: NDArray[np.float32], cosines: NDArray[np.float32]) -> NDArray[np.float64]:
         """Queries (Q, D), their cosines (Q, T) along a video → (Q,) probability in [0, 1] that it answers."""
-        statistic = cosines.max(axis=1) - _GENERALITY_SHARE * generality(queries, self.bank)
+        best = np.sort(cosines, axis=1)[:, -_BEST:].mean(axis=1)
+        statistic = best - _GENERALITY_SHARE * generality(queries, self.bank)
         deviations = (statistic - self.null_mean) / self.null_spread
         return np.asarray(1 / (1 + np.exp(-_SLOPE * (deviations - _MIDPOINT))), dtype=np.float64)
 
 
 def generality(queries: NDArray[np.float32], bank: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean cosine of each query (Q, D) to the nearest queries of the bank (M, D) → (Q,)."""
-    nearest = np.sort(queries @ bank.T, axis=1)[:, -_NEAREST:]
+    """Mean cosine of each query (Q, D) to the nearest other queries of the bank (M, D) → (Q,).
+
+    The query itself, if it is in the bank, is none of them: it would look general just for being ordinary.
+    """
+    cosines = queries @ bank.T
+    nearest = np.sort(np.where(cosines > _SAME_QUERY, -1, cosines), axis=1)[:, -_NEAREST:]
     return np.asarray(nearest.mean(axis=1), dtype=np.float32)
 
 
@@ -82,10 +89,7 @@ def _unpacked(packed: NDArray[np.float32]) -> Calibration:
 def _null_statistic(bank: NDArray[np.float32], encoder: Encoder) -> tuple[float, float]:
     """Mean and spread of the statistic over background queries on unrelated pictures."""
     pictures = encoder.encode_images(_demo_frames(*encoder.image_size_px))  # (P, D)
-    others = bank @ bank.T
-    np.fill_diagonal(others, -1)
-    general = np.sort(others, axis=1)[:, -_NEAREST:].mean(axis=1)
-    statistic = bank @ pictures.T - _GENERALITY_SHARE * general[:, None]  # (M, P)
+    statistic = bank @ pictures.T - _GENERALITY_SHARE * generality(bank, bank)[:, None]  # (M, P)
     return float(statistic.mean()), float(statistic.std())
 
 

@@ -43,7 +43,7 @@ class VideoFeatures:
 
     features: NDArray[np.float32]  # (T, D)
     times_s: NDArray[np.float64]  # (T,) seconds from the first presented frame
-    change: NDArray[np.float32]  # (T,) how much the picture changes at the strongest cut before the next snippet
+    change: NDArray[np.float32]  # (T,) strongest picture change since the snippet before, in [0, 1]
     change_time_s: NDArray[np.float64]  # (T,) where that is
     duration_s: float  # end of the last frame
     warnings: tuple[str, ...] = ()  # about the video, shown again on later searches

@@ -147,6 +147,7 @@ def export(network: LiteNetwork, config: LiteConfig, work: Path, folder: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "model.safetensors.partial"
     save_file(quantised(network.state_dict()), partial)
+    partial.chmod(0o644)
     partial.replace(folder / "model.safetensors")
     (folder / "config.json").write_text(config.to_json())
     (folder / "tokenizer.json").write_text(Tokenizer.from_file(str(work / "tokenizer.json")).to_str())
