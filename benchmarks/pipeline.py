@@ -37,7 +37,6 @@ MAX_FUSION_SHARE = 0.05
 MAX_MEMORY_GROWTH = 1.10
 MAX_COST_GROWTH = 1.3  # growth of time / growth of length from one length to the next; 1 is linear
 GROWTH_RUNS = 5
-MIN_SAME = 0.9  # in a calm shot another colour matrix can weigh more than half a second; frames off by one give < 0.5
 SHOT_S = 4
 SHOTS = ("testsrc2", "mandelbrot", "gradients", "testsrc2", "life", "gradients")
 
@@ -199,7 +198,7 @@ def backends(bench: Bench) -> list[Row]:
     for name in names[1:]:
         rows.append(_row(f"{name} / ffmpeg: above 1 ffmpeg is faster", median(seconds[name]) / rows[0]["value"], ""))
         same = share_of_same(_kept(bench, video, "ffmpeg"), _kept(bench, video, name))
-        rows.append(_row(f"{name}: share of samples that are ffmpeg's", same, "", f">= {MIN_SAME}", same >= MIN_SAME))
+        rows.append(_row(f"{name}: share of samples that look like ffmpeg's", same, ""))
     missing = sorted({"decord", "opencv"} - set(names))
     return rows + [_row(f"{name}: not installed, left out", float("nan"), "") for name in missing]
 
