@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -24,9 +26,10 @@ QUERY = "an orange cat looking at the camera"
 def main() -> None:
     """Run the search and keep what it printed."""
     environment = os.environ | {"FORCE_COLOR": "1", "COLUMNS": str(WIDTH), "TERM": "xterm-256color"}
-    with as_file(files("rdmf_cli").joinpath("demo.mp4")) as video:
-        command = [sys.executable, "-m", "rdmf_cli", "search", str(video), QUERY, "--top", "3", "--all", "--no-cache"]
-        result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    with as_file(files("rdmf_cli").joinpath("demo.mp4")) as video, tempfile.TemporaryDirectory() as folder:
+        shutil.copy(video, folder)
+        command = [sys.executable, "-m", "rdmf_cli", "search", "demo.mp4", QUERY, "--top", "3", "--no-cache"]
+        result = subprocess.run(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True)
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(f'$ rdmf search demo.mp4 "{QUERY}"'))
     console.print(Text.from_ansi(result.stdout.rstrip()))

@@ -17,6 +17,7 @@ import subprocess
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
@@ -114,18 +115,21 @@ class Child:
     def __init__(self, arguments: list[str], *, read_output: bool = True) -> None:
         self._lines: deque[str] = deque(maxlen=_KEEP_LINES)
         self._counts = {"failures": 0, "ends_early": 0}
-        try:
-            self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if read_output else subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=os.name == "posix",
-            )
-        except OSError as error:
-            raise VideoError(f"ffmpeg does not start: {error}", hint="rdmf doctor shows which one is used") from error
-        self._finalizer = weakref.finalize(self, _kill, self._process)
+        with _interrupts_wait():
+            try:
+                self._process: subprocess.Popen[bytes] = subprocess.Popen(
+                    arguments,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if read_output else subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    start_new_session=os.name == "posix",
+                )
+            except OSError as error:
+                raise VideoError(
+                    f"ffmpeg does not start: {error}", hint="rdmf doctor shows which one is used"
+                ) from error
+            self._finalizer = weakref.finalize(self, _kill, self._process)
         errors = io.BufferedReader(cast(io.RawIOBase, self._process.stderr))
         self._drain = threading.Thread(
             target=_drain, args=(errors, self._lines, self._counts), name="rdmf-ffmpeg-stderr", daemon=True
@@ -175,6 +179,22 @@ class Child:
     def complaint(self) -> str:
         """What went wrong, in one line; "" if it said nothing."""
         return explain(list(self._lines))
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C inside is raised at the end. Inside Popen, after the fork, it would leave a child that nobody knows of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python raises KeyboardInterrupt in the main thread only
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

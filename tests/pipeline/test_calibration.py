@@ -56,7 +56,7 @@ def test_relevance_is_a_probability_that_grows_with_the_best_cosine() -> None:
     known = Calibration(unit(0, 50, 16), 0.0, 0.1)
     queries = unit(1, 1, 16)
     best = np.linspace(-1, 1, 41, dtype=np.float32)
-    found = [float(known.relevance(queries, np.array([[-1.0, c]], np.float32))[0]) for c in best]
+    found = [float(known.relevance(queries, np.array([[-1.0, c, c, c]], np.float32))[0]) for c in best]
     assert found == sorted(found)
     assert 0 <= found[0] < 0.1
     assert 0.9 < found[-1] <= 1
