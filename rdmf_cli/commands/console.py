@@ -122,9 +122,10 @@ def print_heading(query: str, video: str, facts: list[str]) -> None:
     _print(_asciified(text))
 
 
-def print_no_match(score: float, cutoff: float) -> None:
+def print_no_match(score: float, cutoff: float, *, moments_follow: bool) -> None:
     """The honest line."""
-    _print(Text(f"  no confident match (relevance {score:.2f} < {cutoff:.2f})", style="yellow"))
+    more = "" if moments_follow else "; --all shows the best moments anyway"
+    _print(Text(f"  no confident match (relevance {score:.2f} < {cutoff:.2f}){more}", style="yellow"))
 
 
 def print_none_shown(min_score: float) -> None:

@@ -85,7 +85,7 @@ class Report:
         console.print_heading(answer.query, str(answer.info.path), facts)
         relevance = answer.relevance
         if not relevance.confident:
-            console.print_no_match(relevance.score, relevance.cutoff)
+            console.print_no_match(relevance.score, relevance.cutoff, moments_follow=self.view.show_all)
             if not self.view.show_all:
                 console.line("")
                 return
