@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdmf_cli.media.frames import GRID_TOLERANCE, Sampling, open_frames
+from rdmf_cli.settings import share_cores
 
 if TYPE_CHECKING:
     from rdmf_cli.encoders.base import Encoder
@@ -175,6 +176,7 @@ JOBS: dict[str, Callable[[Job], Job]] = {"decode": decode, "encode": encode, "se
 
 
 def main() -> None:
+    share_cores()  # as the program does
     job = json.loads(sys.argv[1])
     print(json.dumps(JOBS[job["job"]](job)))
 

@@ -13,6 +13,7 @@ import typer
 from rdmf_cli import __version__
 from rdmf_cli.commands import demo, doctor, models, search
 from rdmf_cli.errors import BUG, INTERRUPTED, RdmfError, UsageError
+from rdmf_cli.settings import share_cores
 
 # What a wrong command line raises. Older typers take it from click, newer ones carry their own copy without a public
 # name; the base class of typer.BadParameter is right for both.
@@ -57,6 +58,7 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    share_cores()
     sys.exit(exit_code_of(lambda: app(prog_name="rdmf", standalone_mode=False)))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rdmf_cli.encoders.base import Encoder, FeatureSpec
 from rdmf_cli.errors import StoreError
-from rdmf_cli.media.frames import SAMPLER_VERSION, DecodeReport, Sampling, default_sample_fps, open_frames
+from rdmf_cli.media.frames import SAMPLER_VERSION, Sampling, default_sample_fps, open_frames
 from rdmf_cli.media.probe import VideoInfo, fingerprint, probe
 from rdmf_cli.pipeline.answer import SearchOptions, Timings
 from rdmf_cli.progress import SILENT, Progress
@@ -40,20 +40,30 @@ def index_video(
 ) -> Indexed:
     """Features of `path`, from the store or by decoding and encoding it. Raises VideoError.
 
-    A store that can't be written costs a warning, not the answer.
+    A store that can't be read or written costs a warning, not the answer.
     """
     started = time.perf_counter()
     info = probe(path)
     sample_fps = options.sample_fps or default_sample_fps(info.duration_s)
-    video_id = store.fingerprint_of(path, fingerprint) if store else fingerprint(path)
-    timings = Timings(probe_s=time.perf_counter() - started)
     spec = feature_spec(encoder, sample_fps, options.backend)
-    features = store.load(video_id, spec) if store else None
+    video_id, features = _kept(store, path, spec, progress)
+    timings = Timings(probe_s=time.perf_counter() - started)
     if features is None:
         features = _encode(info, sample_fps, encoder, options, progress, timings)
         if store:
             features = _saved(store, video_id, spec, features, path, progress)
     return Indexed(info, video_id, sample_fps, features, timings)
+
+
+def _kept(store: Store | None, path: Path, spec: FeatureSpec, progress: Progress) -> tuple[str, VideoFeatures | None]:
+    """The video's fingerprint, and its features if the store has them."""
+    if store:
+        try:
+            video_id = store.fingerprint_of(path, fingerprint)
+            return video_id, store.load(video_id, spec)
+        except StoreError as error:
+            progress.warn(f"the store can't be read, so the video is decoded: {error}")
+    return fingerprint(path), None
 
 
 def video_features(
@@ -102,8 +112,4 @@ def _encode(
     timings.decode_s += source.report.decode_busy_s
     features, times_s, change, change_time_s = (np.concatenate(column) for column in zip(*parts, strict=True))
     duration_s = max(source.report.duration_s, float(times_s[-1]) + 1e-3)
-    return VideoFeatures(features, times_s, change, change_time_s, duration_s, _warnings(source.report))
-
-
-def _warnings(report: DecodeReport) -> tuple[str, ...]:
-    return tuple(report.warnings)
+    return VideoFeatures(features, times_s, change, change_time_s, duration_s, tuple(source.report.warnings))
