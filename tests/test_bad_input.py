@@ -318,10 +318,7 @@ def test_a_catalogue_with_damaged_pages(rdmf: Rdmf, red: Path, home: Path, first
     data = file.read_bytes()
     file.write_bytes(data[:first_byte] + b"\xff" * (len(data) - first_byte))
     done = rdmf("search", str(red), "something red", "--json")
-    if done.code == FOUND:  # noticed when the store was opened: the search goes on without it
-        assert_answered(done, "nothing is kept for the next search")
-    else:
-        assert_one_error(done, STORE, "the catalogue is damaged")
+    assert_answered(done, "nothing is kept for the next search")  # whether noticed at once or while reading
 
 
 def test_no_cache_touches_no_store(rdmf: Rdmf, red: Path, home: Path) -> None:

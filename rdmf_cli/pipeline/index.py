@@ -46,7 +46,7 @@ def index_video(
     info = probe(path)
     sample_fps = options.sample_fps or default_sample_fps(info.duration_s)
     spec = feature_spec(encoder, sample_fps, options.backend)
-    video_id, features = _kept(store, path, spec, progress)
+    store, video_id, features = _kept(store, path, spec, progress)
     timings = Timings(probe_s=time.perf_counter() - started)
     if features is None:
         features = _encode(info, sample_fps, encoder, options, progress, timings)
@@ -55,15 +55,17 @@ def index_video(
     return Indexed(info, video_id, sample_fps, features, timings)
 
 
-def _kept(store: Store | None, path: Path, spec: FeatureSpec, progress: Progress) -> tuple[str, VideoFeatures | None]:
-    """The video's fingerprint, and its features if the store has them."""
+def _kept(
+    store: Store | None, path: Path, spec: FeatureSpec, progress: Progress
+) -> tuple[Store | None, str, VideoFeatures | None]:
+    """The store if it can be read, the video's fingerprint, and its features if the store has them."""
     if store:
         try:
             video_id = store.fingerprint_of(path, fingerprint)
-            return video_id, store.load(video_id, spec)
+            return store, video_id, store.load(video_id, spec)
         except StoreError as error:
-            progress.warn(f"the store can't be read, so the video is decoded: {error}")
-    return fingerprint(path), None
+            progress.warn(f"nothing is kept for the next search: {error}")
+    return None, fingerprint(path), None
 
 
 def video_features(
