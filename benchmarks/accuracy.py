@@ -173,6 +173,10 @@ def as_markdown(result: dict[str, Any]) -> str:
     for name, part in result["classes"].items():
         versus = result["r1_50_pattern_minus"] if name == "all" else {}
         lines += ["", f"**{name}** ({part['num_queries']} queries)", "", _class_table(part["systems"], versus)]
+    if shown := result.get("shown_as_match"):
+        answerable, others = 100 * shown["answerable"], 100 * shown["unanswerable"]
+        rates = f"{answerable:.1f} % of the answerable queries, {others:.1f} % of the others"
+        lines += ["", f"Shown as a match at {shown['cutoff']:.2f}: {rates}"]
     if fit := result.get("relevance_fit"):
         lines += ["", f"Relevance fitted here: slope {fit['slope']:.3f}, midpoint {fit['midpoint']:.3f}"]
     return "\n".join(lines)
@@ -181,7 +185,7 @@ def as_markdown(result: dict[str, Any]) -> str:
 def evaluate(queries_file: Path, *, encoder: Encoder, store: Store, fit: bool = False) -> dict[str, Any]:
     """Everything, as plain data for JSON. `fit`: also the constants of the relevance score."""
     from rdmf_cli.pipeline.answer import SearchOptions
-    from rdmf_cli.pipeline.calibration import calibrate
+    from rdmf_cli.pipeline.calibration import CUTOFF, calibrate
     from rdmf_cli.pipeline.index import video_features
 
     queries, folder = load_queries(queries_file), queries_file.parent
@@ -193,8 +197,12 @@ def evaluate(queries_file: Path, *, encoder: Encoder, store: Store, fit: bool = 
     embeddings = encoder.encode_texts([query.text for query in queries])
     scores = {PATTERN: pattern, **baseline_scores(queries, videos, embeddings)}
     result = {"encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint}, **as_data(queries, scores)}
+    answered = np.array([bool(query.windows) for query in queries])
+    passed = np.array([draws[0] for draws in pattern.relevance]) >= CUTOFF
+    if answered.any() and not answered.all():
+        shares = {"answerable": float(passed[answered].mean()), "unanswerable": float(passed[~answered].mean())}
+        result["shown_as_match"] = {"cutoff": CUTOFF, **shares}
     if fit:
-        answered = np.array([bool(query.windows) for query in queries])
         rows = [videos[query.video].features for query in queries]
         result["relevance_fit"] = fit_relevance(calibrate(encoder, store), embeddings, rows, answered)
     return result
