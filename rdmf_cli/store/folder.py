@@ -73,16 +73,17 @@ class Store:
 
     def load(self, fingerprint: str, spec: FeatureSpec) -> VideoFeatures | None:
         """The features of a video under exactly this spec; None, after a warning, if their file is damaged."""
-        checksum = self._catalogue.checksum_of(fingerprint, spec)
+        checksum, again = self._catalogue.checksum_of(fingerprint, spec), True
         while checksum is not None:
             try:
                 return unpack(self._read(checksum), fingerprint, spec)
             except DamagedFile as problem:
                 newer = self._catalogue.checksum_of(fingerprint, spec)
-                if newer == checksum:
+                if newer == checksum and not again:
                     self._progress.warn(f"{_path(self.folder, checksum)}: {problem}; the features are made again")
                     return None
-                checksum = newer  # another process has just saved it anew
+                # Another process has saved anew. It may even have come back to the same content: so a second look.
+                again, checksum = newer != checksum, newer
         return None
 
     def save(self, fingerprint: str, spec: FeatureSpec, features: VideoFeatures, path: Path) -> None:
@@ -94,14 +95,16 @@ class Store:
         self._need_writable()
         chunks = pack(fingerprint, spec, features)
         checksum = hashlib.sha256(b"".join(chunks)).hexdigest()
-        earlier = self._catalogue.checksum_of(fingerprint, spec)
+        earlier: str | None = None
         try:
             with explained(self.folder):
                 file = self._file(checksum, create=True)
                 files.sweep(file.parent)
                 # The rename happens under the catalogue's write lock, as removals do: no process removes a file
-                # that another one is just entering.
+                # that another one is just entering. Which file is replaced is asked there as well: outside the lock
+                # another process could enter one in between, and nobody would remove it.
                 with files.staged(file.parent, chunks) as temporary, self._catalogue.writing():
+                    earlier = self._catalogue.checksum_of(fingerprint, spec)
                     files.publish(temporary, file)
                     self._catalogue.put_feature_set(
                         fingerprint, spec, checksum, len(features.features), _absolute(path)

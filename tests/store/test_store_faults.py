@@ -226,6 +226,39 @@ with Store.open(place) as store:
     assert len(list((tmp_path / "features").rglob("*.*"))) == 51
 
 
+def test_another_process_saves_between_staging_and_entering(tmp_path, spec, make, monkeypatch, feature_files):
+    """What the other one entered in between is what this one replaces, so it is removed as well."""
+    staged = files.staged
+    with Store.open(tmp_path) as store, Store.open(tmp_path) as other:
+        store.save("both", spec, make(1), tmp_path / "v.mp4")
+
+        def staged_late(folder: Path, chunks: list[bytes]):
+            monkeypatch.setattr(files, "staged", staged)
+            other.save("both", spec, make(2), tmp_path / "v.mp4")
+            return staged(folder, chunks)
+
+        monkeypatch.setattr(files, "staged", staged_late)
+        store.save("both", spec, make(3), tmp_path / "v.mp4")
+    assert len(feature_files(tmp_path)) == 1
+
+
+def test_another_process_replaces_and_comes_back_while_we_read(tmp_path, spec, make, assert_same, ears, monkeypatch):
+    read_file = files.read_file
+    with Store.open(tmp_path, ears) as store, Store.open(tmp_path) as other:
+        store.save("both", spec, make(1), tmp_path / "v.mp4")
+
+        def read_late(file: Path) -> bytes | None:
+            monkeypatch.setattr(files, "read_file", read_file)
+            other.save("both", spec, make(2), tmp_path / "v.mp4")
+            found = read_file(file)
+            other.save("both", spec, make(1), tmp_path / "v.mp4")
+            return found
+
+        monkeypatch.setattr(files, "read_file", read_late)
+        assert_same(store.load("both", spec), make(1))
+    assert ears.warnings == []
+
+
 def test_threads_share_one_store(tmp_path, spec, make, assert_same):
     problems: list[BaseException] = []
 
