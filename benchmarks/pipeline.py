@@ -253,10 +253,10 @@ PARTS = {"speed": speed, "backends": backends, "growth": growth, "memory": memor
 
 
 def bench_size_px(bench: Bench) -> tuple[int, int]:
-    """(height, width) of the frames that the encoder wants."""
+    """(height, width) of the frames that the encoder wants of the 1080p video."""
     from benchmarks.workloads import encoder_of
 
-    return encoder_of({"encoder": bench.encoder}).image_size_px
+    return encoder_of({"encoder": bench.encoder}).frame_size_px(1920, 1080)
 
 
 def as_markdown(result: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdmf_cli.media.frames import GRID_TOLERANCE, Sampling, open_frames
+from rdmf_cli.media.probe import probe
 from rdmf_cli.settings import share_cores
 
 if TYPE_CHECKING:
@@ -42,12 +43,16 @@ class StubEncoder:
     max_text_tokens = 64
 
     def __init__(self, size_px: int = 224) -> None:
-        self.image_size_px = (size_px, size_px)
+        self._size_px = size_px
         self._projection = np.random.default_rng(0).standard_normal((192, self.dim)).astype(np.float32)
+
+    def frame_size_px(self, width: int, height: int) -> tuple[int, int]:
+        """(height, width): a square."""
+        return self._size_px, self._size_px
 
     def encode_images(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """frames (N, H, W, 3) -> (N, dim), unit length."""
-        step = self.image_size_px[0] // 8
+        step = self._size_px // 8
         cells = frames[:, step // 2 :: step, step // 2 :: step][:, :8, :8].reshape(len(frames), -1)
         rows = (cells.astype(np.float32) / 255 - 0.5) @ self._projection
         rows[:, 0] += 1e-3  # a grey frame would have no direction
@@ -103,7 +108,8 @@ def decode(job: Job) -> Job:
 def encode(job: Job) -> Job:
     """Encode the sampled frames of `video`, which are decoded into memory first, outside the measured time."""
     encoder = encoder_of(job)
-    source = open_frames(Path(job["video"]), Sampling(job["sample_fps"], *encoder.image_size_px))
+    info = probe(Path(job["video"]))
+    source = open_frames(info, Sampling(job["sample_fps"], *encoder.frame_size_px(info.width, info.height)))
     batches = [batch.frames for batch in source.batches(BATCH_SIZE)]
     encoder.encode_images(batches[0])  # the first pass sets up threads and kernels
     begin = time.perf_counter()

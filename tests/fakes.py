@@ -55,6 +55,10 @@ class FakeEncoder:
         self.num_texts = 0
         self._seed = seed
 
+    def frame_size_px(self, width: int, height: int) -> tuple[int, int]:
+        """(height, width): the same for all pictures."""
+        return self.image_size_px
+
     def encode_images(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """frames (N, H, W, 3) RGB uint8 at `image_size_px` -> (N, dim), unit length."""
         if frames.dtype != np.uint8 or frames.shape[1:] != (*self.image_size_px, 3):

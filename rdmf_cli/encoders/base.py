@@ -30,11 +30,14 @@ class Encoder(Protocol):
     name: str
     dim: int
     fingerprint: str  # hex, changes whenever the same picture would give another vector
-    image_size_px: tuple[int, int]  # (height, width) at which frames must arrive
     max_text_tokens: int
 
+    def frame_size_px(self, width: int, height: int) -> tuple[int, int]:
+        """(height, width) at which frames of a picture of `width` x `height` px, as displayed, must arrive."""
+        ...
+
     def encode_images(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """frames (N, H, W, 3) RGB uint8 at `image_size_px` -> (N, dim), unit length."""
+        """frames (N, H, W, 3) RGB uint8 at a size that `frame_size_px` gives -> (N, dim), unit length."""
         ...
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:

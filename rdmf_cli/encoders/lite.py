@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from rdmf_cli.errors import ModelError
 
 PREPROCESSING = "lite/1"  # part of the fingerprint: squash to a square, RGB / 127.5 - 1
+_GRID_PX = 32  # of the frame behind one point of the last grid
 _FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
@@ -32,7 +33,8 @@ class LiteConfig:
     """Shapes of both towers. Stored as config.json beside the weights; unknown keys are errors."""
 
     dim: int = 256  # of the shared space
-    image_size_px: int = 224
+    image_size_px: int = 224  # of the shorter side
+    longest_ratio: float = 1.0  # how much longer the other side may be; 1: every picture is squashed to a square
     stem_width: int = 24  # at 1/2
     stage_widths: tuple[int, ...] = (48, 96, 128, 160, 256)
     stage_blocks: tuple[int, ...] = (1, 2, 2, 2, 2)
@@ -195,7 +197,6 @@ class LiteEncoder:
 
         self.config, state, self.fingerprint = _read_folder(folder)
         self.dim = self.config.dim
-        self.image_size_px = (self.config.image_size_px, self.config.image_size_px)
         self.max_text_tokens = self.config.text_tokens
         self._device, self._batch_size = torch.device(device), batch_size
         # bf16 is used where the CPU has it in hardware: twice as fast there, several times slower elsewhere.
@@ -212,11 +213,18 @@ class LiteEncoder:
         self._text = network.text
         self._image = network.image.to(dtype=self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def frame_size_px(self, width: int, height: int) -> tuple[int, int]:
+        """(height, width): the shape of the picture as far as `longest_ratio` allows, in steps of the last grid."""
+        short = self.config.image_size_px
+        ratio = min(max(width, height, 1) / max(min(width, height), 1), self.config.longest_ratio)
+        long = short + round(short * (ratio - 1) / _GRID_PX) * _GRID_PX
+        return (short, long) if width >= height else (long, short)
+
     @torch.inference_mode()
     def encode_images(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """frames (N, H, W, 3) RGB uint8 at `image_size_px` -> (N, dim), unit length."""
-        if frames.shape[1:] != (*self.image_size_px, 3):
-            raise ValueError(f"frames are {frames.shape[1:]}, the encoder wants {(*self.image_size_px, 3)}")
+        """frames (N, H, W, 3) RGB uint8 at a size that `frame_size_px` gives -> (N, dim), unit length."""
+        if not self._takes(frames.shape):
+            raise ValueError(f"frames are {frames.shape[1:]}, the encoder wants {self.frame_size_px(1, 1)} or longer")
         rows = [np.zeros((0, self.dim), np.float32)]
         for start in range(0, len(frames), self._batch_size):
             # (N, H, W, C) seen as (N, C, H, W) is already channels-last.
@@ -234,6 +242,11 @@ class LiteEncoder:
             ids, padding = pad_ids(self._ids(texts[start : start + 64]), self.max_text_tokens)
             rows.append(_unit(self._text(ids.to(self._device), padding.to(self._device))))
         return np.concatenate(rows)
+
+    def _takes(self, shape: tuple[int, ...]) -> bool:
+        if len(shape) != 4 or shape[3] != 3:
+            return False
+        return (shape[1], shape[2]) == self.frame_size_px(shape[2], shape[1])
 
     def text_length(self, text: str) -> int:
         """Tokens that `text` would need."""

@@ -85,6 +85,10 @@ class TowerEncoder(ABC):
         with torch.inference_mode():
             self.dim = int(self._text_features(["a"]).shape[-1])
 
+    def frame_size_px(self, width: int, height: int) -> tuple[int, int]:
+        """(height, width): the same for all pictures, whatever their shape."""
+        return self.image_size_px
+
     def encode_images(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """frames (N, H, W, 3) RGB uint8 at `image_size_px` -> (N, dim), unit length.
 

@@ -19,6 +19,7 @@ from rdmf_cli.store import Store
 
 VERSION = 1  # part of the cache's name: raise it when the bank or the statistic changes
 CUTOFF = 0.5
+_DEMO_SIZE = (640, 360)  # (width, height) of the demo video
 
 # Probability that a video answers the query, from the statistic below in standard deviations above what background
 # queries reach on unrelated pictures. Slope fitted on the development videos with the built-in encoder
@@ -89,7 +90,7 @@ def _unpacked(packed: NDArray[np.float32]) -> Calibration:
 
 def _null_statistic(bank: NDArray[np.float32], encoder: Encoder) -> tuple[float, float]:
     """Mean and spread of the statistic over background queries on unrelated pictures."""
-    pictures = encoder.encode_images(_demo_frames(*encoder.image_size_px))  # (P, D)
+    pictures = encoder.encode_images(_demo_frames(*encoder.frame_size_px(*_DEMO_SIZE)))  # (P, D)
     statistic = bank @ pictures.T - _GENERALITY_SHARE * generality(bank, bank)[:, None]  # (M, P)
     return float(statistic.mean()), float(statistic.std())
 

@@ -96,7 +96,7 @@ def _encode(
     timings: Timings,
 ) -> VideoFeatures:
     """Decode in one thread and ffmpeg's process, encode in this one; at most a few batches are in memory."""
-    height, width = encoder.image_size_px
+    height, width = encoder.frame_size_px(info.width, info.height)
     source = open_frames(info, Sampling(sample_fps, height, width), backend=options.backend)
     parts: list[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]] = []
     progress.start(f"reading {info.path.name}", info.duration_s or None, "s")

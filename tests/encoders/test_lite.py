@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_rows_have_unit_length(encoder: LiteEncoder, frames: np.ndarray) -> None
         assert rows.dtype == np.float32
         assert rows.shape[1] == encoder.dim == 12
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
-    assert encoder.image_size_px == (32, 32)
+    assert encoder.frame_size_px(1920, 1080) == (32, 32)
     assert encoder.encode_images(frames[:0]).shape == (0, 12)
     assert encoder.encode_texts([]).shape == (0, 12)
 
@@ -129,6 +130,24 @@ def test_frames_that_do_not_own_their_memory_are_taken(encoder: LiteEncoder, fra
 def test_frames_of_another_size_are_refused(encoder: LiteEncoder, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="the encoder wants"):
         encoder.encode_images(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [(1920, 1080, (32, 64)), (480, 360, (32, 32)), (1080, 1920, (64, 32)), (9000, 10, (32, 64)), (0, 0, (32, 32))],
+)
+def test_frames_keep_their_shape_as_far_as_the_config_allows(tmp_path, width, height, size) -> None:
+    wide = load_lite(write(tmp_path, replace(TINY, longest_ratio=2.0)))
+    assert wide.frame_size_px(width, height) == size
+    assert wide.encode_images(np.zeros((1, *size, 3), np.uint8)).shape == (1, 12)
+
+
+def test_a_wide_frame_is_seen_to_its_edges(tmp_path) -> None:
+    wide = load_lite(write(tmp_path, replace(TINY, longest_ratio=2.0)))
+    frame = np.random.default_rng(0).integers(0, 256, (1, 32, 64, 3), dtype=np.uint8)
+    other = frame.copy()
+    other[:, :, 56:] = 255 - other[:, :, 56:]
+    assert np.abs(wide.encode_images(frame) - wide.encode_images(other)).max() > 1e-3
 
 
 def test_long_texts_are_cut_at_the_limit(encoder: LiteEncoder) -> None:
@@ -260,12 +279,13 @@ def test_quantising_keeps_zeros_vectors_and_shapes() -> None:
 shipped = pytest.mark.skipif(not (SHIPPED / "model.safetensors").is_file(), reason="models/rdmf-lite has no weights")
 LOAD = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from rdmf_cli.encoders.lite import load_lite
 encoder = load_lite(Path(sys.argv[1]))
 encoder.encode_texts(["a dog"])
 heavy = {"open_clip", "timm", "torchvision", "transformers"} & set(sys.modules)
-print(sorted(heavy), encoder.dim, encoder.image_size_px)
+print(sorted(heavy), encoder.dim, encoder.frame_size_px(1920, 1080))
 """
 
 
@@ -287,7 +307,7 @@ def test_the_shipped_weights_fit_a_package() -> None:
 def test_the_shipped_encoder_knows_pictures_from_words() -> None:
     """Unit rows, and pictures of one thing are more alike than pictures of different things."""
     encoder = load_lite(SHIPPED)
-    height, width = encoder.image_size_px
+    height, width = encoder.frame_size_px(640, 360)
     source = np.random.default_rng(0)
     plain = [np.full((height, width, 3), colour, np.uint8) for colour in ((200, 20, 20), (205, 30, 25), (20, 30, 200))]
     noise = source.integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rdmf_cli.media.probe import probe
 from rdmf_cli.pipeline import calibration
 from rdmf_cli.pipeline.calibration import Calibration, background_queries, calibrate, generality
 from rdmf_cli.store import Store
@@ -100,4 +101,5 @@ def test_the_demo_video_is_what_unrelated_pictures_are(encoder: FakeEncoder, mon
 
 
 def test_the_demo_video_is_in_the_package() -> None:
-    assert (Path(calibration.__file__).parents[1] / "demo.mp4").is_file()
+    info = probe(Path(calibration.__file__).parents[1] / "demo.mp4")
+    assert (info.width, info.height) == calibration._DEMO_SIZE

@@ -102,6 +102,8 @@ def hint_variances(folder: Path, device: torch.device) -> dict[str, Tensor]:
     """Variance of every channel of every border (1, C, 1, 1), from 500 crops; the pooled feature's too (1, 1280)."""
     variances = {}
     for name, (_, shape, (scale, zero)) in HINTS.items():
+        if not (folder / f"{name}.npy").exists():
+            continue  # only the first round has the early borders
         x = (np.load(folder / f"{name}.npy", mmap_mode="r")[:500].astype(np.float32) - zero) * scale
         variances[name] = torch.from_numpy(x.reshape(-1, shape[2]).var(axis=0) + 1e-3).view(1, -1, 1, 1).to(device)
         if name == "hint5":
@@ -199,7 +201,7 @@ def train_phase(name: str, recipe: ImageRecipe, crops: int, student: Student, wo
     wanted = ["crops", *HINTS] if stagewise else ["crops", "hint3", "hint4", "hint5", "probs1", "probs2", "objects"]
     device = next(student.parameters()).device
     data = Rounds(folders, recipe.batch_size, wanted)
-    variances = hint_variances(work / "round0", device)
+    variances = hint_variances(folders[0], device)
     optimizer = torch.optim.AdamW(student.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     ema = {k: v.clone() for k, v in student.state_dict().items()}
     run = Run(student, ema, optimizer, 0, work / f"image_{name}.pt")

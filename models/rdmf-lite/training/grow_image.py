@@ -1,0 +1,104 @@
+"""Stage 2b: a deeper last stage, and more training end to end, from a tower whose norms are folded already.
+
+Starts from a model folder (by default the shipped one, so that its hours are not spent again). Batch norm comes back
+as the identity on real crops; new blocks start as the identity too, so the first step computes what the folder
+computes. Then as stage 2's second phase, on rounds of crops that stage 2 has not seen. Resumes from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from train_image import ImageRecipe, Student, train_phase
+
+from rdmf_cli.encoders.lite import Block, Conv, ImageTower, LiteConfig, dequantised
+
+CROPS_FOR_NORMS = 256
+
+
+def folded_tower(folder: Path) -> tuple[LiteConfig, ImageTower]:
+    """Config and image tower of a model folder."""
+    config = LiteConfig.from_json((folder / "config.json").read_text())
+    state = dequantised(load_file(folder / "model.safetensors"))
+    tower = ImageTower(config)
+    tower.load_state_dict({name.removeprefix("image."): v for name, v in state.items() if name.startswith("image.")})
+    return config, tower.eval()
+
+
+@torch.no_grad()
+def output_moments(tower: ImageTower, pixels: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Per convolution: mean and variance of its output per channel, over pixels (N, 3, S, S) in [-1, 1]."""
+    moments: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def keep(name: str) -> None:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            moments[name] = (output.mean(dim=(0, 2, 3)), output.var(dim=(0, 2, 3)))
+
+        module = tower.get_submodule(name)
+        handles.append(module.register_forward_hook(hook))
+
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+    for name, module in tower.named_modules():
+        if isinstance(module, nn.Conv2d):
+            keep(name)
+    tower.features(pixels)
+    for handle in handles:
+        handle.remove()
+    return moments
+
+
+@torch.no_grad()
+def grown_student(folder: Path, stage_blocks: tuple[int, ...], crops: np.ndarray) -> Student:
+    """The folder's tower with batch norm and the wanted number of blocks per stage. crops (N, 224, 224, 3) uint8."""
+    config, folded = folded_tower(folder)
+    student = Student(replace(config, stage_blocks=stage_blocks))
+    pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+    moments = output_moments(folded, pixels)
+    for name, module in student.tower.named_modules():
+        if isinstance(module, Conv) and f"{name}.conv" in moments:
+            unfold(module, folded.get_submodule(f"{name}.conv"), *moments[f"{name}.conv"])  # type: ignore[arg-type]
+        if isinstance(module, Block) and f"{name}.first.conv" not in moments:
+            nn.init.zeros_(module.second.norm.weight)  # type: ignore[arg-type]
+    student.tower.adapter.load_state_dict(folded.adapter.state_dict())
+    return student
+
+
+def unfold(target: Conv, source: nn.Conv2d, mean: Tensor, variance: Tensor) -> None:
+    """Give `target`, a convolution with batch norm, what `source` computes, with its own output as the statistics."""
+    norm = target.norm
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert source.bias is not None
+    target.conv.weight.copy_(source.weight)
+    norm.running_mean.copy_(mean - source.bias)  # type: ignore[union-attr]
+    norm.running_var.copy_(variance)  # type: ignore[union-attr]
+    norm.weight.copy_((variance + norm.eps).sqrt())
+    norm.bias.copy_(mean)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--start", type=Path, default=Path(__file__).parents[1], help="model folder to start from")
+    parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    table = tomllib.loads(arguments.recipe.read_text())
+    more = table["grow"]
+    recipe = replace(ImageRecipe(**table["image"]), learning_rate=more["learning_rate"])
+    torch.manual_seed(table["seed"])
+    folders = [arguments.work / f"round{index}" for index in more["rounds"]]
+    crops = np.array(np.load(folders[0] / "crops.npy", mmap_mode="r")[:CROPS_FOR_NORMS])
+    student = grown_student(arguments.start, tuple(more["stage_blocks"]), crops)
+    student = student.to(arguments.device, memory_format=torch.channels_last)
+    train_phase("grown", recipe, more["crops"], student, arguments.work, folders)
+
+
+if __name__ == "__main__":
+    main()
