@@ -1,8 +1,8 @@
 """Time: exact inside (integer pts times a Fraction time base), seconds outside, text for people.
 
-Timecode, for editors, is a name for a frame's number and no time: `01:00:00:00` at 30000/1001 frames a second lies 3.6 s
-behind the clock. Drop-frame timecode leaves out names (never frames), two or four at the start of nine of ten minutes,
-and so stays with the clock.
+Timecode, for editors, is a name for a frame's number and no time: `01:00:00:00` at 30000/1001 frames a second comes
+3.6 s after an hour. Drop-frame timecode leaves out names, never frames: two or four at the start of nine of ten
+minutes, and so stays with the clock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rdmf_cli.errors import UsageError
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
 _TIMECODE = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.,])(\d\d)")
-# A moment between two frames begins at the later one; a quarter frame of doubt, since times are rounded to milliseconds.
+# A moment between two frames begins at the later one; a quarter frame of doubt, as times are rounded to milliseconds.
 # media/cutting.py draws the line at the same place, so a clip and a timeline show the same frames.
 _DOUBT = Fraction(1, 4)
 _NTSC_30 = Fraction(30000, 1001)

@@ -23,6 +23,8 @@ class View:
     show_all: bool = False
     clips: Path | None = None
     verbose: bool = False
+    exports: tuple[Any, ...] = ()  # wishes of export/deliver.py
+    force: bool = False  # replace files that are there
     before: Callable[[Any], None] | None = None  # called with each answer that is printed as text, before it
 
 
@@ -55,14 +57,16 @@ class Report:
 
     def finish(self, outcome: Any) -> None:
         """What can be said only at the end. Raises what becomes the exit code."""
-        from rdmf_cli.commands import console, results
+        from rdmf_cli.commands import console, exporting
 
         view = self.view
+        document = self._document(outcome) if view.form == "json" or view.exports else {}
         if view.form == "json":
-            document = results.search_document(outcome, self.encoder, results.PATTERN_MODEL, view.top, view.min_score)
             console.line(console.json_text(document))
         if view.clips is not None:
             self._cut_clips(outcome.answers, view.clips)
+        if view.exports:
+            exporting.write_all(document, view.exports, show_all=view.show_all, force=view.force)
         if view.verbose:
             spent = outcome.timings.to_json()
             console.note("time: " + ", ".join(f"{name} {value:.2f} s" for name, value in spent.items()))
@@ -75,6 +79,12 @@ class Report:
             raise SomeVideosFailed(f"{failed} of {failed + _num_videos(outcome)} videos could not be searched")
         if not self.num_matches:
             raise typer.Exit(NOTHING_MATCHED)
+
+    def _document(self, outcome: Any) -> dict[str, Any]:
+        from rdmf_cli.commands import results
+
+        view = self.view
+        return results.search_document(outcome, self.encoder, results.PATTERN_MODEL, view.top, view.min_score)
 
     def _print(self, answer: Any, moments: list[Any]) -> None:
         from rdmf_cli.commands import console

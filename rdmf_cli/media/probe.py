@@ -161,7 +161,7 @@ def _timecode(container: av.container.InputContainer, stream: av.video.stream.Vi
     """What the file says is the timecode of its first frame: on the video, in a track of its own, or for all of it."""
     for place in (stream, *container.streams.data, container):
         tags = {name.casefold(): text for name, text in place.metadata.items()}  # Matroska writes it in capitals
-        text = tags.get("timecode", "").strip()
+        text = str(tags.get("timecode", "")).strip()
         if _TIMECODE.fullmatch(text):
             return text
     return None

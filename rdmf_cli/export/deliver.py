@@ -1,0 +1,96 @@
+"""From answers to files: what is chosen, under which names, checked early and written whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rdmf_cli.errors import OutputError
+from rdmf_cli.export import names, otio, timeline, writing
+from rdmf_cli.export.formats import FilePerVideo, FormatName, OneFile, format_of
+from rdmf_cli.export.model import Answers, Selection, within
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A format and where it should go: a file, a folder that is there, or None for a name in this folder."""
+
+    format: FormatName
+    target: Path | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """The text of one file. `video` is None if it belongs to all."""
+
+    text: str
+    video: Path | None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a format made of the answers."""
+
+    outputs: tuple[Output, ...]
+    warnings: tuple[str, ...] = ()
+    refusals: tuple[OutputError, ...] = ()  # of videos whose moments the format can't hold
+
+
+def check(wish: Wish, videos: Sequence[Path], queries: Sequence[str], *, force: bool) -> None:
+    """Say before a long search what would stop its export. Raises OutputError."""
+    if wish.format == "otio":
+        otio.check_library()
+    for final in set(targets(wish, videos, queries).values()):
+        writing.check_target(final, force=force)
+
+
+def render(answers: Answers, name: FormatName, *, show_all: bool) -> Rendered:
+    """The texts of a format; no outputs if there is no moment to export. Raises OutputError without the library."""
+    kind = format_of(name)
+    selections, warnings = _chosen(answers, show_all=show_all)
+    if isinstance(kind, OneFile):
+        worth = bool(selections) or kind.holds_everything
+        return Rendered((Output(kind.write(answers, selections), None),) if worth else (), tuple(warnings))
+    outputs, refusals = [], []
+    for selection in selections:
+        try:
+            outputs.append(Output(kind.write(selection), selection.video.path))
+        except OutputError as error:
+            refusals.append(error)
+            continue
+        if kind.is_timeline:
+            warnings += timeline.doubts(selection)
+    return Rendered(tuple(outputs), tuple(warnings), tuple(refusals))
+
+
+def targets(wish: Wish, videos: Sequence[Path], queries: Sequence[str]) -> dict[Path | None, Path]:
+    """The file of each video, or the one file under None, for all that were asked."""
+    kind = format_of(wish.format)
+    base = wish.target
+    if base is None or base.is_dir():
+        base = (base or Path()) / names.default_name(videos, queries, kind.suffix)
+    if isinstance(kind, FilePerVideo):
+        return dict(names.per_video(base, videos).items())
+    return {None: base}
+
+
+def write(rendered: Rendered, files: dict[Path | None, Path], *, force: bool) -> list[Path]:
+    """Write the outputs, none before it is sure that all may be there; the files written. Raises OutputError."""
+    finals = [files[output.video] for output in rendered.outputs]
+    for final in finals:
+        writing.check_target(final, force=force)
+    for final, output in zip(finals, rendered.outputs, strict=True):
+        writing.write_text(final, output.text, force=force)
+    return finals
+
+
+def _chosen(answers: Answers, *, show_all: bool) -> tuple[list[Selection], list[str]]:
+    """Selections with at least one moment, and what was wrong with the others."""
+    kept, warnings = [], []
+    for selection in answers.selections(show_all=show_all):
+        inside, lines = within(selection)
+        warnings += lines
+        if inside.hits:
+            kept.append(inside)
+    return kept, warnings
