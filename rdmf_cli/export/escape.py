@@ -7,7 +7,7 @@ import re
 # Control characters, line and paragraph separators, halves of surrogate pairs (undecodable bytes of file names),
 # and what XML 1.0 excludes: no format can hold them, most would break a line.
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff\\ufffe\\uffff]+")
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = tuple("=+-@＝＋－＠")  # the wide ones, too: spreadsheets in Japanese read them alike
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 # Players read <i> and {\an8} in SubRip, which has no way to escape them; YouTube refuses < and > in descriptions.
 _LOOKALIKES = str.maketrans({"<": "‹", ">": "›", "{": "(", "}": ")"})
