@@ -12,11 +12,15 @@ from rdmf_cli.commands import exporting, options
 from rdmf_cli.errors import NOTHING_MATCHED, UsageError
 
 FROM_STDIN = TO_STDOUT = "-"
+_FORMATS = (
+    "Tables: csv, json, jsonl. Subtitles: srt, vtt. Chapters: ffmetadata, youtube, matroska. Editors: edl, fcpxml, "
+    "otio, losslesscut, audacity."
+)
 
 Saved = Annotated[
     Path, typer.Argument(metavar="RESULT.json", help="What 'rdmf search … --json' printed; '-' reads standard input.")
 ]
-Format = Annotated[options.ExportFormat, typer.Argument(metavar="FORMAT", help=f"{', '.join(options.ExportFormat)}.")]
+Format = Annotated[options.ExportFormat, typer.Argument(metavar="FORMAT", help=_FORMATS)]
 Out = Annotated[
     Path | None,
     typer.Option(

@@ -50,8 +50,13 @@ def check(wishes: Sequence[Any], videos: Sequence[Path], queries: Sequence[str],
         taken |= finals
 
 
-def write_all(document: dict[str, Any], wishes: Sequence[Any], *, show_all: bool, force: bool) -> None:
-    """Every wish from the document of a search, all made before the first is written. Raises OutputError."""
+def write_all(document: dict[str, Any], wishes: Sequence[Any], *, show_all: bool, force: bool) -> list[OutputError]:
+    """Every wish from the document of a search, all made before the first is written; what formats refused.
+
+    Raises OutputError if a file can't be written.
+    """
+    if not wishes:
+        return []
     from rdmf_cli.export import deliver
     from rdmf_cli.export.reading import read_answers
 
@@ -61,7 +66,7 @@ def write_all(document: dict[str, Any], wishes: Sequence[Any], *, show_all: bool
     for wish, rendered in made:
         files = deliver.targets(wish, answers.paths, answers.queries)
         refusals += write(rendered, files, wish.format, show_all=show_all, force=force)
-    refuse(refusals)
+    return refusals
 
 
 def write(

@@ -63,15 +63,16 @@ class Report:
         document = self._document(outcome) if view.form == "json" or view.exports else {}
         if view.form == "json":
             console.line(console.json_text(document))
+        wishes = view.exports if outcome.answers else ()
+        refused = exporting.write_all(document, wishes, show_all=view.show_all, force=view.force)
         if view.clips is not None:
             self._cut_clips(outcome.answers, view.clips)
-        if view.exports:
-            exporting.write_all(document, view.exports, show_all=view.show_all, force=view.force)
         if view.verbose:
             spent = outcome.timings.to_json()
             console.note("time: " + ", ".join(f"{name} {value:.2f} s" for name, value in spent.items()))
         for failure in outcome.failures:
             console.problem(failure.message, failure.hint)
+        exporting.refuse(refused)
         if outcome.failures:
             failed = len({failure.path for failure in outcome.failures})
             if not outcome.answers:

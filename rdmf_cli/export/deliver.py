@@ -67,12 +67,16 @@ def render(answers: Answers, name: FormatName, *, show_all: bool) -> Rendered:
 def targets(wish: Wish, videos: Sequence[Path], queries: Sequence[str]) -> dict[Path | None, Path]:
     """The file of each video, or the one file under None, for all that were asked."""
     kind = format_of(wish.format)
-    base = wish.target
-    if base is None or base.is_dir():
-        base = (base or Path()) / names.default_name(videos, queries, kind.suffix)
+    folder = Path() if wish.target is None else wish.target if wish.target.is_dir() else None
     if isinstance(kind, FilePerVideo):
-        return dict(names.per_video(base, videos).items())
-    return {None: base}
+        if folder is None:
+            files = names.beside(wish.target or Path(), videos)
+        else:
+            files = names.inside(folder, videos, queries, kind.suffix)
+        return dict(files.items())
+    if folder is not None:
+        return {None: folder / names.default_name(videos, queries, kind.suffix)}
+    return {None: wish.target or Path()}
 
 
 def write(rendered: Rendered, files: dict[Path | None, Path], *, force: bool) -> list[Path]:

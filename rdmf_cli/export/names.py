@@ -26,18 +26,27 @@ def default_name(videos: Sequence[Path], queries: Sequence[str], suffix: str) ->
     return "-".join(parts) + suffix
 
 
-def per_video(base: Path, videos: Sequence[Path]) -> dict[Path, Path]:
-    """A name for each video's file: `out.srt` alone, otherwise `out-holiday.srt`; those called alike get a number."""
+def beside(base: Path, videos: Sequence[Path]) -> dict[Path, Path]:
+    """A name for each video's file: `out.srt` alone, otherwise `out-holiday.srt`."""
     if len(videos) == 1:
         return {videos[0]: base}
+    stem, dot, suffix = base.name.partition(".") if not base.name.startswith(".") else (base.name, "", "")
+    return _apart({video: f"{stem}-{plain(video.stem) or 'video'}" for video in videos}, base.parent, dot + suffix)
+
+
+def inside(folder: Path, videos: Sequence[Path], queries: Sequence[str], suffix: str) -> dict[Path, Path]:
+    """A name in `folder` for each video's file, as if it had been searched alone."""
+    return _apart({video: default_name([video], queries, "") for video in videos}, folder, suffix)
+
+
+def _apart(stems: dict[Path, str], folder: Path, suffix: str) -> dict[Path, Path]:
+    """Files of these stems; those that some file system would take for one get a number."""
     names: dict[Path, Path] = {}
     taken: set[str] = set()
-    stem, dot, suffix = base.name.partition(".") if not base.name.startswith(".") else (base.name, "", "")
-    for video in videos:
-        name = start = f"{stem}-{plain(video.stem) or 'video'}"
-        number = 2
+    for video, stem in stems.items():
+        name, number = stem, 2
         while name.casefold() in taken:
-            name, number = f"{start}-{number}", number + 1
+            name, number = f"{stem}-{number}", number + 1
         taken.add(name.casefold())
-        names[video] = base.with_name(f"{name}{dot}{suffix}")
+        names[video] = folder / f"{name}{suffix}"
     return names

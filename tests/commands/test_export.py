@@ -67,8 +67,8 @@ def test_to_a_folder(rdmf: Rdmf, tmp_path: Path, here: Path) -> None:
     both = saved(tmp_path, answer(), answer("/videos/beach.mp4"))
     assert rdmf("export", both, "srt", "-o", ".").code == 0
     assert sorted(file.name for file in here.iterdir()) == [
-        "a-dog-jumps-moments-beach.srt",
-        "a-dog-jumps-moments-holiday.srt",
+        "beach-a-dog-jumps.srt",
+        "holiday-a-dog-jumps.srt",
     ]
     assert rdmf("export", both, "csv", "-o", ".").code == 0
     assert (here / "a-dog-jumps-moments.csv").exists()
@@ -204,6 +204,15 @@ class TestSearch:
         assert [file.name for file in here.iterdir()] == ["holiday-nothing.jsonl"]
         assert rdmf("search", video, "nothing", "--export", "srt", "--all").code == 1
         assert (here / "holiday-nothing.srt").exists()
+
+    def test_no_video_could_be_searched(self, rdmf: Rdmf, tmp_path: Path, here: Path) -> None:
+        broken = [str(tmp_path / name) for name in ("broken1.mp4", "broken2.mp4")]
+        for name in broken:
+            Path(name).touch()
+        done = rdmf("search", *broken, "a dog", "--export", "json", "--export", "srt")
+        assert done.code == 3
+        assert "written" not in done.err
+        assert list(here.iterdir()) == []
 
     def test_several_videos(self, rdmf: Rdmf, video: str, tmp_path: Path, here: Path) -> None:
         (tmp_path / "broken.mp4").touch()

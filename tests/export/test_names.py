@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdmf_cli.export.names import default_name, per_video, plain
+from rdmf_cli.export.names import beside, default_name, inside, plain
 
 BAD = set('<>:"/\\|?*')
 
@@ -45,11 +45,20 @@ def test_cut_between_letters() -> None:
 
 def test_a_name_for_each_video() -> None:
     paths = [Path("a/holiday.mp4"), Path("b/Holiday.mp4"), Path("b/beach.mkv")]
-    assert list(per_video(Path("out/x.srt"), paths).values()) == [
+    assert list(beside(Path("out/x.srt"), paths).values()) == [
         Path("out/x-holiday.srt"),
         Path("out/x-Holiday-2.srt"),  # some file systems take both for one
         Path("out/x-beach.srt"),
     ]
-    assert per_video(Path("out/x.srt"), paths[:1]) == {paths[0]: Path("out/x.srt")}
+    assert beside(Path("out/x.srt"), paths[:1]) == {paths[0]: Path("out/x.srt")}
     for base, first in (("x.chapters.xml", "x-holiday.chapters.xml"), ("x", "x-holiday"), (".x", ".x-holiday")):
-        assert per_video(Path(base), paths)[paths[0]] == Path(first)
+        assert beside(Path(base), paths)[paths[0]] == Path(first)
+
+
+def test_names_in_a_folder_are_as_if_searched_alone() -> None:
+    paths = [Path("a/holiday.mp4"), Path("b/holiday.mp4"), Path("beach.mp4")]
+    assert list(inside(Path("out"), paths, ["a dog"], ".srt").values()) == [
+        Path("out/holiday-a-dog.srt"),
+        Path("out/holiday-a-dog-2.srt"),
+        Path("out/beach-a-dog.srt"),
+    ]
