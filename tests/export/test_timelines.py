@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdmf_cli.errors import OutputError
+from rdmf_cli.export.clips import cut_clip
 from rdmf_cli.export.deliver import render
 from rdmf_cli.export.edl import edl_text
 from rdmf_cli.export.fcpxml import fcpxml_text
 from rdmf_cli.export.model import Selection
 from rdmf_cli.export.otio import otio_text
 from rdmf_cli.export.timeline import doubts, editing_rate, timeline_of
+from rdmf_cli.media.frames import Sampling, open_frames
+from rdmf_cli.media.probe import probe
+from rdmf_cli.moments import Moment
+from tests import videos
 from tests.export.documents import answer, answers_of, selection_of
 
 NTSC = Fraction(30000, 1001)
@@ -209,15 +215,48 @@ def test_what_an_edl_cannot_hold() -> None:
     )
 
 
+# What Apple's DTD 1.10 says of the elements we use: children, attributes that must be there, others that may.
+DTD = {
+    "fcpxml": ("resources library", {"version"}, set()),
+    "resources": ("format asset", set(), set()),
+    "format": ("", {"id"}, {"name", "frameDuration", "width", "height", "colorSpace"}),
+    "asset": (
+        "media-rep",
+        {"id"},
+        {
+            "name",
+            "start",
+            "duration",
+            "hasVideo",
+            "format",
+            "hasAudio",
+            "videoSources",
+            "audioSources",
+            "audioChannels",
+        },
+    ),
+    "media-rep": ("", {"src"}, {"kind"}),
+    "library": ("event", set(), {"location"}),
+    "event": ("project", set(), {"name"}),
+    "project": ("sequence", set(), {"name"}),
+    "sequence": ("spine", {"format"}, {"duration", "tcStart", "tcFormat"}),
+    "spine": ("(asset-clip ?)*", set(), {"name", "format"}),
+    "asset-clip": ("note", {"ref"}, {"offset", "name", "start", "duration", "tcFormat", "format"}),
+    "note": ("", set(), set()),
+}
+
+
 def test_fcpxml_as_final_cut_wants_it() -> None:
     """What Apple's DTD 1.10 asks for, and that references lead somewhere."""
     text = fcpxml_text(selection_of(answer("/videos/a & b <1>.mp4")))
     assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n<fcpxml version="1.10">')
     root = ElementTree.fromstring(text)
-    assert [child.tag for child in root] == ["resources", "library"]
+    for element in root.iter():
+        children, required, others = DTD[element.tag]
+        assert re.fullmatch(children, " ".join(child.tag for child in element)), element.tag
+        assert required <= set(element.attrib) <= required | others, element.tag
     asset = root.find("resources/asset")
     assert asset is not None
-    assert [child.tag for child in asset] == ["media-rep"]
     assert asset[0].get("src", "").endswith("/videos/a%20%26%20b%20%3C1%3E.mp4")
     ids = {element.get("id") for element in root.iter() if element.get("id")}
     assert {clip.get("ref") for clip in root.iter("asset-clip")} <= ids
@@ -267,3 +306,17 @@ def test_selections_are_by_video() -> None:
         ("beach.mp4", 2),
     ]
     assert timeline_of(selections[0]).title == "holiday: 2 queries"
+
+
+@pytest.mark.parametrize("found", [(0.6, 1.8), (0.62, 0.98), (0.639, 1.001), (1.64, 3.0)])
+def test_a_clip_and_a_timeline_show_the_same_frames(found: tuple[float, float], tmp_path: Path) -> None:
+    info = probe(videos.constant_rate())
+    cut_clip(info, Moment(*found, 1.0, found[0]), tmp_path / "clip.mp4")
+    frames = [
+        videos.number_of(frame)
+        for batch in open_frames(tmp_path / "clip.mp4", Sampling(1000, 36, 64)).batches(50)
+        for frame in batch.frames
+    ]
+    whole = answer(info.path, source_fps="25", duration_s=3.0, moments=[(*found, 1.0)])
+    (event,) = timeline_of(selection_of(whole)).events
+    assert frames == list(range(event.source_in, event.source_out))
