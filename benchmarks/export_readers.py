@@ -244,8 +244,8 @@ def _fcpxml_by_otio(file: Path, selection: Selection) -> Pairs:
     if editing_rate(selection.video).denominator != 1:
         raise Unsupported(editing_rate(selection.video))
     clips = [clip for clip in timeline.tracks[0] if isinstance(clip, otio.schema.Clip)]
-    ranges = [clip.source_range for clip in clips]
-    return [(int(r.start_time.value), int(r.end_time_exclusive().value)) for r in ranges]
+    ranges, start = [clip.source_range for clip in clips], timeline_of(selection).source_start
+    return [(int(r.start_time.value) - start, int(r.end_time_exclusive().value) - start) for r in ranges]
 
 
 READERS = (

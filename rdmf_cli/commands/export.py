@@ -22,7 +22,7 @@ Saved = Annotated[
 ]
 Format = Annotated[options.ExportFormat, typer.Argument(metavar="FORMAT", help=_FORMATS)]
 Out = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--output",
         "-o",
@@ -49,15 +49,15 @@ def export(result: Saved, format: Format, output: Out = None, show_all: All = Fa
     answers, missing, changed = located(answers, None if str(result) == FROM_STDIN else result.parent)
     rendered = deliver.render(answers, name, show_all=show_all)
     kind = format_of(name)
-    exporting.warn_all(changed)
+    exporting.warn_all([*changed, *rendered.warnings])
     if isinstance(kind, FilePerVideo) and kind.is_timeline:
         exporting.warn_all([f"{path}: not there any more; an editor will ask where it is" for path in missing])
-    if output is None or str(output) == TO_STDOUT:
-        _print(rendered, name, show_all=show_all)
+    if output is None or output == TO_STDOUT:
+        _print(rendered, name)
     else:
-        wish = deliver.Wish(name, output)
+        wish = deliver.Wish(name, exporting.target(output))
         files = deliver.targets(wish, answers.paths, answers.queries)
-        exporting.refuse(exporting.write(rendered, files, name, show_all=show_all, force=force))
+        exporting.refuse(exporting.write(rendered, files, name, force=force))
     if not rendered.outputs:
         raise typer.Exit(NOTHING_MATCHED)
 
@@ -71,7 +71,7 @@ def _read(result: Path) -> bytes:
         raise UsageError(f"{result}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _print(rendered: Any, name: str, *, show_all: bool) -> None:
+def _print(rendered: Any, name: str) -> None:
     from rdmf_cli.commands import console
     from rdmf_cli.export.writing import encoded
 
@@ -80,9 +80,8 @@ def _print(rendered: Any, name: str, *, show_all: bool) -> None:
             f"{len(rendered.outputs) + len(rendered.refusals)} videos, and {name} is a file for each",
             hint="name a folder: -o DIR",
         )
-    exporting.warn_all(rendered.warnings)
     exporting.refuse(rendered.refusals)
-    if not rendered.outputs:
-        exporting.say_nothing(name, show_all=show_all)
+    if rendered.nothing:
+        console.note(f"{name} not written: {rendered.nothing}")
     for output in rendered.outputs:
         console.raw(encoded(output.text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,15 @@ def understand(words: Sequence[str]) -> tuple[Any, ...]:
                 hint=f"rdmf search … --json | rdmf export - {name}",
             )
         # The shell does not expand ~ behind an equals sign.
-        wishes.append(Wish(known[name], Path(place).expanduser() if place else None))
+        wishes.append(Wish(known[name], target(os.path.expanduser(place)) if place else None))
     return tuple(wishes)
+
+
+def target(place: str) -> Path:
+    """The file or folder that a user named. Raises OutputError if it can only be a folder, and there is none."""
+    if place.endswith(("/", os.sep)) and not os.path.isdir(place):
+        raise OutputError(f"{place}: no such folder", hint="create it first")
+    return Path(place)
 
 
 def check(wishes: Sequence[Any], videos: Sequence[Path], queries: Sequence[str], *, force: bool) -> None:
@@ -62,23 +70,21 @@ def write_all(document: dict[str, Any], wishes: Sequence[Any], *, show_all: bool
 
     answers = read_answers(document, "the answer")
     made = [(wish, deliver.render(answers, wish.format, show_all=show_all)) for wish in wishes]
+    warn_all([line for _, rendered in made for line in rendered.warnings])
     refusals: list[OutputError] = []
     for wish, rendered in made:
         files = deliver.targets(wish, answers.paths, answers.queries)
-        refusals += write(rendered, files, wish.format, show_all=show_all, force=force)
+        refusals += write(rendered, files, wish.format, force=force)
     return refusals
 
 
-def write(
-    rendered: Any, files: dict[Path | None, Path], name: str, *, show_all: bool, force: bool
-) -> list[OutputError]:
+def write(rendered: Any, files: dict[Path | None, Path], name: str, *, force: bool) -> list[OutputError]:
     """Write what a format made and say so; what it refused. Raises OutputError."""
     from rdmf_cli.commands import console
     from rdmf_cli.export import deliver
 
-    warn_all(rendered.warnings)
-    if not rendered.outputs and not rendered.refusals:
-        say_nothing(name, show_all=show_all)
+    if rendered.nothing:
+        console.note(f"{name} not written: {rendered.nothing}")
     for file in deliver.write(rendered, files, force=force):
         console.note(f"wrote {file}")
     return list(rendered.refusals)
@@ -90,15 +96,6 @@ def warn_all(lines: Sequence[str]) -> None:
 
     for line in dict.fromkeys(lines):
         console.warn(line)
-
-
-def say_nothing(name: str, *, show_all: bool) -> None:
-    """Why there is no file."""
-    from rdmf_cli.commands import console
-
-    more = "no moments" if show_all else "no confident match"
-    hint = "" if show_all else "; --all exports the moments anyway"
-    console.note(f"{more}: no {name} written{hint}")
 
 
 def refuse(refusals: Sequence[OutputError]) -> None:

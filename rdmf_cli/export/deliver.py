@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Rendered:
     outputs: tuple[Output, ...]
     warnings: tuple[str, ...] = ()
     refusals: tuple[OutputError, ...] = ()  # of videos whose moments the format can't hold
+    nothing: str = ""  # why there is neither
 
 
 def check(wish: Wish, videos: Sequence[Path], queries: Sequence[str], *, force: bool) -> None:
@@ -49,9 +51,10 @@ def render(answers: Answers, name: FormatName, *, show_all: bool) -> Rendered:
     """The texts of a format; no outputs if there is no moment to export. Raises OutputError without the library."""
     kind = format_of(name)
     selections, warnings = _chosen(answers, show_all=show_all)
+    if not selections and not (isinstance(kind, OneFile) and kind.holds_everything):
+        return Rendered((), tuple(warnings), nothing=_why_nothing(answers, show_all=show_all))
     if isinstance(kind, OneFile):
-        worth = bool(selections) or kind.holds_everything
-        return Rendered((Output(kind.write(answers, selections), None),) if worth else (), tuple(warnings))
+        return Rendered((Output(kind.write(answers, selections), None),), tuple(warnings))
     outputs, refusals = [], []
     for selection in selections:
         try:
@@ -67,7 +70,8 @@ def render(answers: Answers, name: FormatName, *, show_all: bool) -> Rendered:
 def targets(wish: Wish, videos: Sequence[Path], queries: Sequence[str]) -> dict[Path | None, Path]:
     """The file of each video, or the one file under None, for all that were asked."""
     kind = format_of(wish.format)
-    folder = Path() if wish.target is None else wish.target if wish.target.is_dir() else None
+    # Not Path.is_dir, which raises for names that are too long.
+    folder = Path() if wish.target is None else wish.target if os.path.isdir(wish.target) else None
     if isinstance(kind, FilePerVideo):
         if folder is None:
             files = names.beside(wish.target or Path(), videos)
@@ -79,14 +83,20 @@ def targets(wish: Wish, videos: Sequence[Path], queries: Sequence[str]) -> dict[
     return {None: wish.target or Path()}
 
 
-def write(rendered: Rendered, files: dict[Path | None, Path], *, force: bool) -> list[Path]:
-    """Write the outputs, none before it is sure that all may be there; the files written. Raises OutputError."""
+def write(rendered: Rendered, files: dict[Path | None, Path], *, force: bool) -> Iterator[Path]:
+    """Write the outputs and tell each file once it is there; none before all are allowed. Raises OutputError."""
     finals = [files[output.video] for output in rendered.outputs]
     for final in finals:
         writing.check_target(final, force=force)
     for final, output in zip(finals, rendered.outputs, strict=True):
         writing.write_text(final, output.text, force=force)
-    return finals
+        yield final
+
+
+def _why_nothing(answers: Answers, *, show_all: bool) -> str:
+    if show_all or any(result.relevance.confident for result in answers.results):
+        return "no moments"
+    return "no confident match; --all exports the moments anyway"
 
 
 def _chosen(answers: Answers, *, show_all: bool) -> tuple[list[Selection], list[str]]:

@@ -41,6 +41,6 @@ def _event(number: int, event: Event, timeline: Timeline) -> str:
     return (
         f"{number:03d}  {_REEL:<8} {channels:<5} C        {codes}\n"
         f"* FROM CLIP NAME: {one_line(path.name)}\n"
-        f"* SOURCE FILE: {one_line(str(path.absolute()))}\n"
+        f"* SOURCE FILE: {one_line(str(timeline.video.place))}\n"
         f"* COMMENT: {one_line(event.hit.query)}, rank {event.hit.rank}, score {event.hit.moment.score:.2f}\n"
     )

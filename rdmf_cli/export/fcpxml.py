@@ -51,7 +51,7 @@ def _resources(resources: ElementTree.Element, timeline: Timeline) -> None:
     )
     if video.has_audio:
         asset.attrib |= {"hasAudio": "1", "audioSources": "1", "audioChannels": "2"}
-    ElementTree.SubElement(asset, "media-rep", kind="original-media", src=video.path.absolute().as_uri())
+    ElementTree.SubElement(asset, "media-rep", kind="original-media", src=video.place.as_uri())
 
 
 def _sequence(project: ElementTree.Element, timeline: Timeline) -> None:

@@ -28,6 +28,11 @@ class Video:
     has_audio: bool = False
     timecode: str | None = None
 
+    @property
+    def place(self) -> Path:
+        """Where an editor finds the file, from anywhere: absolute, without links and `..`."""
+        return self.path.resolve()
+
 
 @dataclass(frozen=True)
 class Hit:

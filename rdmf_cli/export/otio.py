@@ -46,7 +46,7 @@ def _clip(event: Event, timeline: Timeline) -> Any:
 
     hit = event.hit
     media = otio.schema.ExternalReference(
-        target_url=timeline.video.path.absolute().as_uri(), available_range=stretch(0, timeline.num_frames)
+        target_url=timeline.video.place.as_uri(), available_range=stretch(0, timeline.num_frames)
     )
     media.name = one_line(timeline.video.path.name)
     clip = otio.schema.Clip(

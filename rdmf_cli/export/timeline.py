@@ -12,7 +12,6 @@ from fractions import Fraction
 from rdmf_cli.export.model import Hit, Selection, Video
 from rdmf_cli.timebase import drops_frames, frame_at, parse_timecode, rate_text
 
-FIRST_TIMECODE = "01:00:00:00"
 _BROADCAST = tuple(Fraction(number * 1000, 1001) for number in (24, 30, 60, 120))
 _WHOLE = tuple(map(Fraction, (24, 25, 30, 48, 50, 60, 100, 120)))
 _UP_TO_60 = tuple(sorted(rate for rate in (*_BROADCAST, *_WHOLE) if rate <= 60 and rate != 48))
@@ -54,8 +53,8 @@ class Timeline:
 
     @property
     def record_start(self) -> int:
-        """Frame that FIRST_TIMECODE names."""
-        return parse_timecode(FIRST_TIMECODE.replace("00:00:00", "00:00;00" if self.drop else "00:00:00"), self.rate)[0]
+        """Frame that timecode calls 01:00:00:00."""
+        return parse_timecode("01:00:00;00" if self.drop else "01:00:00:00", self.rate)[0]
 
     @property
     def length(self) -> int:

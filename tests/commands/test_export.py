@@ -87,12 +87,12 @@ def test_no_confident_match(rdmf: Rdmf, tmp_path: Path, here: Path) -> None:
     for target in ([], ["-o", "out.srt"]):
         done = rdmf("export", weak, "srt", *target)
         assert (done.code, done.out) == (1, "")
-        assert done.err == "rdmf: no confident match: no srt written; --all exports the moments anyway\n"
+        assert done.err == "rdmf: srt not written: no confident match; --all exports the moments anyway\n"
     assert list(here.iterdir()) == []
     assert "a dog jumps" in rdmf("export", weak, "srt", "--all").out
     assert rdmf("export", weak, "jsonl").code == 0
     none = rdmf("export", saved(tmp_path, answer(moments=[])), "srt", "--all")
-    assert (none.code, none.err) == (1, "rdmf: no moments: no srt written\n")
+    assert (none.code, none.err) == (1, "rdmf: srt not written: no moments\n")
 
 
 def test_one_refusal_is_the_last_word(rdmf: Rdmf, tmp_path: Path, here: Path) -> None:
@@ -181,6 +181,9 @@ class TestSearch:
         for word, code, words in (
             ("srt=there.srt", 6, "there.srt: there already"),
             ("srt=none/x.srt", 6, "none: no such folder"),
+            ("srt=none/", 6, "none/: no such folder"),
+            ("srt=" + "x" * 300, 6, "too long"),
+            ("fcpxml=" + "x" * 300, 6, "too long"),
             ("srt=", 2, "no file behind the ="),
             ("mp3", 2, "no such format"),
             ("srt=-", 2, "standard output holds the answers already"),
@@ -197,10 +200,19 @@ class TestSearch:
         assert (done.code, done.out) == (6, "")
         assert done.err == "rdmf: error: otio needs the package OpenTimelineIO\n  pip install 'rdmf-cli[editors]'\n"
 
+    def test_a_confident_answer_of_which_nothing_is_left(self, rdmf: Rdmf, video: str, here: Path) -> None:
+        done = rdmf("search", video, "a dog", "--min-score", "0.95", "--export", "srt")
+        assert (done.code, done.err) == (1, "rdmf: srt not written: no moments\n")
+
+    def test_jsonl_is_that_of_the_option(self, rdmf: Rdmf, video: str, here: Path) -> None:
+        done = rdmf("search", video, "-q", "a dog", "-q", "nothing", "--jsonl", "--export", "jsonl=x.jsonl")
+        lines = (here / "x.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line) for line in lines] == [json.loads(line) for line in done.out.splitlines()]
+
     def test_no_match_writes_nothing(self, rdmf: Rdmf, video: str, here: Path) -> None:
         done = rdmf("search", video, "nothing", "--export", "srt", "--export", "jsonl")
         assert done.code == 1
-        assert "no confident match: no srt written; --all exports the moments anyway" in done.err
+        assert "srt not written: no confident match; --all exports the moments anyway" in done.err
         assert [file.name for file in here.iterdir()] == ["holiday-nothing.jsonl"]
         assert rdmf("search", video, "nothing", "--export", "srt", "--all").code == 1
         assert (here / "holiday-nothing.srt").exists()
