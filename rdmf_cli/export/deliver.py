@@ -68,7 +68,18 @@ def render(answers: Answers, name: FormatName, *, show_all: bool) -> Rendered:
 
 
 def targets(wish: Wish, videos: Sequence[Path], queries: Sequence[str]) -> dict[Path | None, Path]:
-    """The file of each video, or the one file under None, for all that were asked."""
+    """The file of each video, or the one file under None, for all that were asked.
+
+    Raises OutputError for a file that is one of the videos, which --force must not replace either.
+    """
+    found = _targets(wish, videos, queries)
+    for final in found.values():
+        if any(_is_same(final, video) for video in videos):
+            raise OutputError(f"{final}: this is the video itself", hint="choose another name")
+    return found
+
+
+def _targets(wish: Wish, videos: Sequence[Path], queries: Sequence[str]) -> dict[Path | None, Path]:
     kind = format_of(wish.format)
     # Not Path.is_dir, which raises for names that are too long.
     folder = Path() if wish.target is None else wish.target if os.path.isdir(wish.target) else None
@@ -81,6 +92,13 @@ def targets(wish: Wish, videos: Sequence[Path], queries: Sequence[str]) -> dict[
     if folder is not None:
         return {None: folder / names.default_name(videos, queries, kind.suffix)}
     return {None: wish.target or Path()}
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False  # one of them is not there
 
 
 def write(rendered: Rendered, files: dict[Path | None, Path], *, force: bool) -> Iterator[Path]:

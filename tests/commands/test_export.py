@@ -194,6 +194,12 @@ class TestSearch:
         done = rdmf("search", video, "a dog", "--export", "srt=x", "--export", "vtt=x")
         assert (done.code, "two exports go to x" in done.err) == (2, True)
 
+    def test_a_video_is_never_replaced(self, rdmf: Rdmf, video: str, here: Path) -> None:
+        done = rdmf("search", video, "a dog", "--export", f"srt={video}", "--force")
+        assert (done.code, done.out) == (6, "")
+        assert "holiday.mp4: this is the video itself" in done.err
+        assert Path(video).stat().st_size == 0
+
     def test_without_the_library(self, rdmf: Rdmf, video: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("rdmf_cli.export.otio.find_spec", lambda name: None)
         done = rdmf("search", video, "a dog", "--export", "otio")
