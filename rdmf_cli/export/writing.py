@@ -28,10 +28,10 @@ def check_target(final: Path, *, force: bool) -> None:
         if final.is_dir():
             raise OutputError(f"{final}: a folder, not a file name")
         if os.path.lexists(final):
+            if not final.is_file():  # a device, a pipe, a link that leads nowhere
+                raise OutputError(f"{final}: not a plain file", hint="choose another name")
             if not force:
                 raise _exists(final)
-            if not final.is_file():
-                raise OutputError(f"{final}: not a plain file", hint="use - for standard output")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"{folder}: the folder is read-only", hint="choose another folder")
     except (OSError, ValueError) as error:
@@ -45,6 +45,8 @@ def whole_file(final: Path, *, force: bool = False) -> Iterator[Path]:
     If the block raises, nothing is left and a file that was there before stays as it was. Raises OutputError.
     """
     check_target(final, force=force)
+    if final.is_symlink():  # the file that it leads to is replaced, not the link
+        final = Path(os.path.realpath(final))
     temporary = final.with_name(f".rdmf-{uuid.uuid4().hex[:12]}{final.suffix}")
     try:
         try:

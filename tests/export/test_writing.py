@@ -121,10 +121,23 @@ def test_what_is_no_plain_file_stays(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="not a plain file"):
         check_target(tmp_path / "pipe", force=True)
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(OutputError, match="there already"):
+    with pytest.raises(OutputError, match="not a plain file"):
         write_text(tmp_path / "link", "text")
     with pytest.raises(OutputError, match="not a plain file"):
         check_target(Path("/dev/null"), force=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "real.srt").write_text("old")
+    (tmp_path / "link.srt").symlink_to(tmp_path / "folder" / "real.srt")
+    with pytest.raises(OutputError, match="there already"):
+        write_text(tmp_path / "link.srt", "new")
+    write_text(tmp_path / "link.srt", "new", force=True)
+    assert (tmp_path / "link.srt").is_symlink()
+    assert (tmp_path / "folder" / "real.srt").read_text() == "new"
+    assert len(list((tmp_path / "folder").iterdir())) == 1
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
