@@ -73,6 +73,13 @@ def line(text: str) -> None:
         print(text)
 
 
+def raw(data: bytes) -> None:
+    """Bytes on stdout, as they are, whatever encoding the terminal has."""
+    with _writing():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+
+
 def json_text(document: Any) -> str:
     """One line of JSON; other scripts are readable where the terminal or file can hold them."""
     is_unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "").lower()

@@ -23,6 +23,8 @@ class View:
     show_all: bool = False
     clips: Path | None = None
     verbose: bool = False
+    exports: tuple[Any, ...] = ()  # wishes of export/deliver.py
+    force: bool = False  # replace files that are there
     before: Callable[[Any], None] | None = None  # called with each answer that is printed as text, before it
 
 
@@ -55,12 +57,14 @@ class Report:
 
     def finish(self, outcome: Any) -> None:
         """What can be said only at the end. Raises what becomes the exit code."""
-        from rdmf_cli.commands import console, results
+        from rdmf_cli.commands import console, exporting
 
         view = self.view
+        document = self._document(outcome) if view.form == "json" or view.exports else {}
         if view.form == "json":
-            document = results.search_document(outcome, self.encoder, results.PATTERN_MODEL, view.top, view.min_score)
             console.line(console.json_text(document))
+        wishes = view.exports if outcome.answers else ()
+        refused = exporting.write_all(document, wishes, show_all=view.show_all, force=view.force)
         if view.clips is not None:
             self._cut_clips(outcome.answers, view.clips)
         if view.verbose:
@@ -68,6 +72,7 @@ class Report:
             console.note("time: " + ", ".join(f"{name} {value:.2f} s" for name, value in spent.items()))
         for failure in outcome.failures:
             console.problem(failure.message, failure.hint)
+        exporting.refuse(refused)
         if outcome.failures:
             failed = len({failure.path for failure in outcome.failures})
             if not outcome.answers:
@@ -75,6 +80,12 @@ class Report:
             raise SomeVideosFailed(f"{failed} of {failed + _num_videos(outcome)} videos could not be searched")
         if not self.num_matches:
             raise typer.Exit(NOTHING_MATCHED)
+
+    def _document(self, outcome: Any) -> dict[str, Any]:
+        from rdmf_cli.commands import results
+
+        view = self.view
+        return results.search_document(outcome, self.encoder, results.PATTERN_MODEL, view.top, view.min_score)
 
     def _print(self, answer: Any, moments: list[Any]) -> None:
         from rdmf_cli.commands import console

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from rdmf_cli.commands import inputs, options
+from rdmf_cli.commands import exporting, inputs, options
 from rdmf_cli.commands.clips import prepare
 from rdmf_cli.commands.report import Report, View
 from rdmf_cli.errors import UsageError
@@ -45,6 +45,8 @@ def search(
     as_json: options.Json = False,
     as_jsonl: options.JsonLines = False,
     clips: options.Clips = None,
+    export: options.Exports = None,
+    force: options.Force = False,
     verbose: options.Verbose = False,
     encoder: options.Encoder = None,
     device: options.DeviceChoice = None,
@@ -66,8 +68,10 @@ def search(
     asked = inputs.understand(words or [], query or [])
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
     form = "json" if as_json else "jsonl" if as_jsonl else "text"
-    view = View(form, top, min_score, show_all, clips, verbose)
+    exports = exporting.understand(export or [])
+    view = View(form, top, min_score, show_all, clips, verbose, exports=exports, force=force)
     videos = inputs.find(asked.places)
+    exporting.check(exports, videos, asked.queries, force=force)
     if clips is not None:
         prepare(clips)
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}

@@ -32,6 +32,7 @@ _MOST_PACKETS = 5000  # tried until one decodes
 _RATES_DIFFER = Fraction(1, 50)
 _FALLBACK_RATE = Fraction(25)
 _AV_TIME_BASE = 1_000_000
+_TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.,]\d\d")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class VideoInfo:
     container: str  # ffmpeg's name of the format
     has_audio: bool
     num_frames_claimed: int  # 0: the container does not say
+    timecode: str | None = None  # of the first frame, as the camera named it: `hh:mm:ss:ff`, `;` for drop-frame
 
 
 def probe(path: Path) -> VideoInfo:
@@ -151,7 +153,18 @@ def _describe(path: Path, container: av.container.InputContainer, stream: av.vid
         container=container.format.name,
         has_audio=bool(container.streams.audio),
         num_frames_claimed=stream.frames,
+        timecode=_timecode(container, stream),
     )
+
+
+def _timecode(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> str | None:
+    """What the file says is the timecode of its first frame: on the video, in a track of its own, or for all of it."""
+    for place in (stream, *container.streams.data, container):
+        tags = {name.casefold(): text for name, text in place.metadata.items()}  # Matroska writes it in capitals
+        text = str(tags.get("timecode", "")).strip()
+        if _TIMECODE.fullmatch(text):
+            return text
+    return None
 
 
 def _look_in(

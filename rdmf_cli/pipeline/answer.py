@@ -76,17 +76,8 @@ class Outcome:
 
 def answer_to_json(answer: Answer, *, top: int | None = None) -> dict[str, Any]:
     """One entry of `results`. `top`: how many moments at most; None all."""
-    info = answer.info
     return {
-        "video": {
-            "path": str(info.path),
-            "id": answer.video_id,
-            "duration_s": round(answer.duration_s, 3),
-            "width": info.width,
-            "height": info.height,
-            "source_fps": rate_text(info.source_fps),
-            "start_time_s": round(info.start_time_s, 6),
-        },
+        "video": _video_to_json(answer),
         "query": {"text": answer.query},
         "relevance": {
             "score": round(answer.relevance.score, 4),
@@ -109,3 +100,19 @@ def answer_to_json(answer: Answer, *, top: int | None = None) -> dict[str, Any]:
         },
         "warnings": list(answer.warnings),
     }
+
+
+def _video_to_json(answer: Answer) -> dict[str, Any]:
+    info = answer.info
+    video: dict[str, Any] = {
+        "path": str(info.path),
+        "id": answer.video_id,
+        "duration_s": round(answer.duration_s, 3),
+        "width": info.width,
+        "height": info.height,
+        "source_fps": rate_text(info.source_fps),
+        "start_time_s": round(info.start_time_s, 6),
+        "variable_rate": info.is_variable_rate,
+        "has_audio": info.has_audio,
+    }
+    return video if info.timecode is None else {**video, "timecode": info.timecode}
