@@ -61,7 +61,7 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
         hits, alarms = hits[corner], alarms[corner]
     recall = np.append(0.0, hits) / hits[-1]
     false_rate = np.append(0.0, alarms) / alarms[-1]
-    area: np.float64 = np.sum(np.diff(false_rate) * (recall[1:] + recall[:-1]) / 2.0)
+    area = np.float64(np.sum(np.diff(false_rate) * (recall[1:] + recall[:-1]) / 2.0))
     return float(area)
 
 
@@ -93,7 +93,8 @@ def mcnemar_p(first_correct: Bools, second_correct: Bools) -> float:
     only_second = int((~first_correct & second_correct).sum())
     discordant = only_first + only_second
     tail = sum(math.comb(discordant, wins) for wins in range(min(only_first, only_second) + 1))
-    return min(1.0, 2 * tail / 2**discordant)
+    chance: float = 2 * tail / 2**discordant
+    return min(1.0, chance)
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

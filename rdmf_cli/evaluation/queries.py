@@ -59,6 +59,7 @@ def evaluate_queries(predictions: Path, truth: Path, options: Options) -> Evalua
         statistic=side_by_side(*parts.statistics),
         keys=[f"{true.line.number}" if true.key is None else true.key for _, true in pairs],
         counts=parts.counts,
+        convention=convention.name,
         notes=parts.notes,
     )
 

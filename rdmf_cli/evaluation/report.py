@@ -34,6 +34,7 @@ class Evaluation:
     statistic: Statistic  # weights (B, Q) -> the figures of `brief` as fractions (B, F)
     keys: list[str]  # what was counted, Q in number, in order
     counts: dict[str, int]  # how many queries stand behind each part
+    convention: str = ""  # where there are several
     unit: str = "queries"
     scale: float = 100.0  # from a fraction to what is shown
     decimals: int | None = 2
