@@ -91,7 +91,6 @@ def plain(text: str) -> str:
 
 
 def _truth(line: Line) -> Truth:
-    key, video = _key(line, "qid"), str(line.values.get("vid", ""))
     if "pred_relevant_windows" in line.values:
         raise line.error("this is a prediction, not ground truth", "predictions come first, then ground truth")
     if line.values.get("relevant_windows") is None:
@@ -99,9 +98,14 @@ def _truth(line: Line) -> Truth:
         hint = "for TVSum and YouTube Highlights: --protocol tvsum, --protocol youtube" if is_clips else ""
         raise line.error("'relevant_windows' is missing: a file without labels?", hint)
     duration_s = _duration(line)
-    windows = _intervals(line, "relevant_windows", 2)
     return Truth(
-        line, key, video, plain(str(line.values.get("query", ""))), duration_s, windows, _labels(line, duration_s)
+        line=line,
+        key=_key(line, "qid"),
+        video=str(line.values.get("vid", "")),
+        query=plain(str(line.values.get("query", ""))),
+        duration_s=duration_s,
+        windows=_intervals(line, "relevant_windows", 2),
+        labels=_labels(line, duration_s),
     )
 
 

@@ -92,6 +92,8 @@ def csv_lines(path: Path) -> list[Line]:
                 continue
             if not header:
                 header = [cell.strip() for cell in cells]
+                if len(set(header)) < len(header):
+                    raise wrong(file, reader.line_num, "two columns have the same name")
                 continue
             if len(cells) != len(header):
                 raise wrong(file, reader.line_num, f"{len(cells)} values for {len(header)} columns")
@@ -140,8 +142,10 @@ def _bytes(path: Path) -> bytes:
 def _object(file: str, number: int, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise wrong(file, number, f"not JSON: {error}") from None
+    except json.JSONDecodeError as error:
+        raise wrong(file, number, f"not JSON: {error.msg} at column {error.colno}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists within lists within ...
+        raise wrong(file, number, f"not JSON that can be read: {error}") from None
     if not isinstance(value, dict):
         raise wrong(file, number, "not a JSON object")
     return value

@@ -13,6 +13,7 @@ from rdmf_cli.evaluation.lines import Line
 T = TypeVar("T")
 P = TypeVar("P")
 
+_LONGEST = 80  # characters of a key in a message
 Keyed = list[tuple[Hashable, Line, T]]  # what identifies an entry, where it stands, the entry
 
 
@@ -57,10 +58,14 @@ def pair(answers: Keyed[P], wanted: Keyed[T], *, common: bool) -> tuple[list[tup
     told = []
     if missing:
         line = asked[missing[0]][0]
-        told.append(f"{len(missing)} of {_file(wanted)} have no prediction (first: {missing[0]}, line {line.number})")
+        told.append(
+            f"{len(missing)} of {_file(wanted)} have no prediction (first: {_shown(missing[0])}, line {line.number})"
+        )
     if extra:
         line = given[extra[0]][0]
-        told.append(f"{len(extra)} of {_file(answers)} are not asked for (first: {extra[0]}, line {line.number})")
+        told.append(
+            f"{len(extra)} of {_file(answers)} are not asked for (first: {_shown(extra[0])}, line {line.number})"
+        )
     raise UsageError("different query sets: " + "; ".join(told), hint="--common evaluates what both files have")
 
 
@@ -68,7 +73,7 @@ def _unique(entries: Keyed[T]) -> dict[Hashable, tuple[Line, T]]:
     found: dict[Hashable, tuple[Line, T]] = {}
     for key, line, entry in entries:
         if key in found:
-            raise line.error(f"{key} is a duplicate of line {found[key][0].number}")
+            raise line.error(f"{_shown(key)} is a duplicate of line {found[key][0].number}")
         found[key] = (line, entry)
     return found
 
@@ -99,4 +104,10 @@ def _file(entries: Keyed[T]) -> str:
 
 
 def _example(given: dict[Hashable, tuple[Line, P]], asked: dict[Hashable, tuple[Line, T]]) -> str:
-    return f"first there: {next(iter(given))}; here: {next(iter(asked))}"
+    return f"first there: {_shown(next(iter(given)))}; here: {_shown(next(iter(asked)))}"
+
+
+def _shown(key: Hashable) -> str:
+    """A key in a message: one line, and not a whole novel."""
+    text = " ".join(str(key).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
