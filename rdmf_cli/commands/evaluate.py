@@ -20,6 +20,7 @@ class Protocol(StrEnum):
     charades = "charades"
     tacos = "tacos"
     activitynet = "activitynet"
+    nlq = "nlq"
     tvsum = "tvsum"
     youtube = "youtube"
     classification = "classification"
@@ -47,7 +48,7 @@ ConventionChoice = Annotated[
     ConventionName | None,
     typer.Option(
         "--convention",
-        help="Whose evaluator to follow. Default: moment_detr; univtg for charades, tacos and activitynet.",
+        help="Whose evaluator to follow. Default: moment_detr; univtg for charades, tacos, activitynet, nlq.",
         rich_help_panel=_HOW,
     ),
 ]

@@ -32,12 +32,14 @@ def evaluate_clips(predictions: Path, truth: Path, options: Options) -> Evaluati
     tied = sum(_has_ties(one.values, None if is_youtube else 5) for one, _ in pairs)
     if tied:
         notes.append(f"{tied} of {len(pairs)} videos have tied scores that count: the earlier clip goes first")
+    counts = {name: domains.count(name) for name in sorted(set(domains))}
     return Evaluation(
         document=document,
         brief=dict(document),
         statistic=_by_domain(values, domains),
         keys=[true.key for _, true in pairs],
-        counts={name: domains.count(name) for name in sorted(set(domains))},
+        counts=counts,
+        groups=counts,
         unit="videos",
         decimals=3,
         notes=notes,

@@ -20,6 +20,7 @@ PROTOCOLS: dict[str, Callable[[Path, Path, Options], Evaluation]] = {
     "charades": evaluate_queries,
     "tacos": evaluate_queries,
     "activitynet": evaluate_queries,
+    "nlq": evaluate_queries,
     "tvsum": evaluate_clips,
     "youtube": evaluate_clips,
     "classification": evaluate_classes,

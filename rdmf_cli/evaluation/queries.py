@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Pairs = list[tuple[Prediction, Truth]]
 
 # One true window per query and no labels of clips; their published files follow UniVTG.
-ONE_WINDOW = ("charades", "tacos", "activitynet")
+ONE_WINDOW = ("charades", "tacos", "activitynet", "nlq")
 _EMPTY = {"null": "no figures", "zeros": "zeros stand there", "full": "the figures of all stand there"}
 _LENGTH_SLACK = 1  # clips: features and videos rarely end together, in published files either
 

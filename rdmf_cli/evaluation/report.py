@@ -35,6 +35,7 @@ class Evaluation:
     keys: list[str]  # what was counted, Q in number, in order
     counts: dict[str, int]  # how many queries stand behind each part
     convention: str = ""  # where there are several
+    groups: dict[str, int] = field(default_factory=dict)  # parts with figures of their own: how many of Q
     unit: str = "queries"
     scale: float = 100.0  # from a fraction to what is shown
     decimals: int | None = 2
@@ -169,8 +170,7 @@ def highlight_values(precisions: dict[str, Floats], best: NDArray[np.int64]) -> 
 
 def with_intervals(evaluation: Evaluation) -> dict[str, Any]:
     """The part `ci` of the document: {"intervals": {figure: [low, high]}} and how it was made."""
-    if len(evaluation.keys) < 2:
-        raise UsageError(f"--ci needs two or more {evaluation.unit}, not {len(evaluation.keys)}")
+    _check_enough(evaluation, "--ci")
     low, high = bootstrap.interval(evaluation.statistic, len(evaluation.keys))
     limits = {
         name: _pair(evaluation, *both)
@@ -186,8 +186,7 @@ def compared(first: Evaluation, second: Evaluation) -> dict[str, Any]:
         raise UsageError(f"the two prediction files allow different figures: only one gives {', '.join(apart[:3])}")
     if first.keys != second.keys:
         raise UsageError("the two prediction files answer different queries", hint="use files of the same queries")
-    if len(first.keys) < 2:
-        raise UsageError(f"--against needs two or more {first.unit}, not {len(first.keys)}")
+    _check_enough(first, "--against")
     apart_of = bootstrap.difference(first.statistic, second.statistic)
     ones = np.ones((1, len(first.keys)))
     low, high = bootstrap.interval(apart_of, len(first.keys))
@@ -201,6 +200,15 @@ def compared(first: Evaluation, second: Evaluation) -> dict[str, Any]:
         for name, apart, *both in rows
     }
     return {**_made(first), "differences": differences}
+
+
+def _check_enough(evaluation: Evaluation, option: str) -> None:
+    """One query, or one video of a domain, drawn again and again, would look certain."""
+    if len(evaluation.keys) < 2:
+        raise UsageError(f"{option} needs two or more {evaluation.unit}, not {len(evaluation.keys)}")
+    single = [name for name, count in evaluation.groups.items() if count < 2]
+    if single:
+        raise UsageError(f"{option} needs two or more {evaluation.unit} in every domain; {', '.join(single)} has one")
 
 
 def _pair(evaluation: Evaluation, low: float, high: float) -> list[float | None]:

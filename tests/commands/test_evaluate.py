@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from rdmf_cli.commands import evaluate
+from rdmf_cli.evaluation import protocols
+from rdmf_cli.evaluation.conventions import CONVENTIONS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 SAID = [
@@ -175,6 +179,19 @@ def test_youtube_and_tvsum(measure):
     )
     assert document == {"BT": 50.0, "AVG": 50.0}
     assert "tied" in notes
+
+
+def test_names_in_help_are_those_of_the_tables():
+    assert [item.value for item in evaluate.Protocol] == list(protocols.PROTOCOLS)
+    assert [item.value for item in evaluate.ConventionName] == list(CONVENTIONS)
+
+
+def test_youtube_with_intervals(measure):
+    said = [{"vid": f"{place}", "pred": [0.9, 0.5, place / 10]} for place in range(8)]
+    known = [{"vid": f"{place}", "label": [[place % 2], [1], [0]], "domain": "dog"} for place in range(8)]
+    document, _ = measure(said, known, "--protocol", "youtube", "--ci")
+    low, high = document["ci"]["intervals"]["AVG"]
+    assert low < document["AVG"] < high
 
 
 def test_classification(measure):
@@ -420,6 +437,8 @@ def test_comparison_of_what_cant_be_compared(rdmf, put):
     said, known = put("said.jsonl", SAID), put("known.jsonl", KNOWN)
     fewer = rdmf("evaluate", said, known, "--common", "--against", put("other.jsonl", SAID[:2]))
     assert (fewer.code, "different queries" in fewer.err) == (2, True)
+    clips = rdmf("evaluate", put("c.jsonl", CLIPS), put("d.jsonl", RATED), "--protocol", "youtube", "--ci")
+    assert (clips.code, "two or more videos in every domain" in clips.err) == (2, True)
     one = rdmf("evaluate", put("a.jsonl", SAID[:1]), put("b.jsonl", KNOWN[:1]), "--ci")
     assert (one.code, "two or more queries" in one.err) == (2, True)
 
