@@ -28,7 +28,8 @@ def pair_queries(
     by_text = all(one.is_search for one in predictions) or any(truth.key is None for truth in truths)
     if not by_text:
         answers: Keyed[Prediction] = [(f"qid {one.key}", one.line, one) for one in predictions]
-        return pair(answers, [(f"qid {one.key}", one.line, one) for one in truths], common=common)
+        pairs, notes = pair(answers, [(f"qid {one.key}", one.line, one) for one in truths], common=common)
+        return pairs, notes + _other_videos(pairs)
     videos = {(_stem(one.video), one.query): one.video for one in truths}
     videos |= {(one.video, one.query): one.video for one in truths}  # a whole name goes before a stem
     answers = []
@@ -37,6 +38,14 @@ def pair_queries(
         answers.append((_label(video, one.query), one.line, one))
     wanted: Keyed[Truth] = [(_label(one.video, one.query), one.line, one) for one in truths]
     return pair(_numbered(answers, Counter(key for key, _, _ in wanted)), _numbered(wanted), common=common)
+
+
+def _other_videos(pairs: Sequence[tuple[Prediction, Truth]]) -> list[str]:
+    """A note if equal qids belong to different videos: probably files of different data sets."""
+    apart = [one for one, true in pairs if one.videos[0] and true.video and _stem(one.videos[0]) != _stem(true.video)]
+    if not apart:
+        return []
+    return [f"equal qids, but different videos: {len(apart)} of {len(pairs)} (first: line {apart[0].line.number})"]
 
 
 def pair(answers: Keyed[P], wanted: Keyed[T], *, common: bool) -> tuple[list[tuple[P, T]], list[str]]:

@@ -47,6 +47,15 @@ def test_qids_pair_in_the_order_of_the_truth(pairs):
     assert pairs(said, [known("v", "x", "a"), known("w", "y", "b")]) == [(2, 1), (1, 2)]
 
 
+def test_equal_qids_of_other_videos_are_told(tmp_path):
+    said, truth = tmp_path / "said.jsonl", tmp_path / "known.jsonl"
+    rows = [{"qid": qid, "vid": vid, "pred_relevant_windows": []} for qid, vid in (("a", "v.mp4"), ("b", "other"))]
+    said.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    truth.write_text("".join(json.dumps(known("v", "x", qid)) + "\n" for qid in "ab"))
+    _, notes = pair_queries(read_predictions(said), read_truths(truth), common=False)
+    assert notes == ["equal qids, but different videos: 1 of 2 (first: line 2)"]
+
+
 def test_searches_pair_by_video_and_sentence(pairs):
     said = [searched("films/a.mp4", "x"), searched("films/b.mp4", "x"), searched("c.mp4", "x")]
     truth = [known("c", "x", 1), known("b.mp4", "x", 2), known("a.mp4", " x ", 3)]
