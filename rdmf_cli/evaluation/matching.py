@@ -113,7 +113,7 @@ def _file(entries: Keyed[T]) -> str:
 
 
 def _example(given: dict[Hashable, tuple[Line, P]], asked: dict[Hashable, tuple[Line, T]]) -> str:
-    return f"first there: {_shown(next(iter(given)))}; here: {_shown(next(iter(asked)))}"
+    return f"the first of each: {_shown(next(iter(given)))} and {_shown(next(iter(asked)))}"
 
 
 def _shown(key: Hashable) -> str:

@@ -15,7 +15,9 @@ from rdmf_cli.evaluation.queries import evaluate_queries
 from rdmf_cli.evaluation.report import Evaluation
 from rdmf_cli.evaluation.scores import evaluate_classes, evaluate_numbers
 
-PROTOCOLS: dict[str, Callable[[Path, Path, Options], Evaluation]] = {
+Measure = Callable[[Path, Path, Options], Evaluation]
+
+PROTOCOLS: dict[str, Measure] = {
     "qvhighlights": evaluate_queries,
     "charades": evaluate_queries,
     "tacos": evaluate_queries,
@@ -25,6 +27,21 @@ PROTOCOLS: dict[str, Callable[[Path, Path, Options], Evaluation]] = {
     "youtube": evaluate_clips,
     "classification": evaluate_classes,
     "regression": evaluate_numbers,
+}
+
+# Options that mean something to each of these; --common, --ci and --against do everywhere.
+_USED: dict[Measure, tuple[str, ...]] = {
+    evaluate_queries: ("convention", "threshold", "any_saliency_length"),
+    evaluate_clips: (),
+    evaluate_classes: ("threshold", "columns", "where"),
+    evaluate_numbers: ("columns", "where"),
+}
+_FLAGS = {
+    "convention": "--convention",
+    "threshold": "--threshold",
+    "any_saliency_length": "--any-saliency-length",
+    "columns": "--column",
+    "where": "--where",
 }
 
 
@@ -41,6 +58,9 @@ def evaluate(
     if [str(predictions), str(truth), str(against)].count(FROM_STDIN) > 1:
         raise UsageError("stdin can be read only once", hint=f"give {FROM_STDIN} once")
     measure = PROTOCOLS[chosen.protocol]
+    for name, flag in _FLAGS.items():
+        if getattr(chosen, name) != getattr(Options(), name) and name not in _USED[measure]:
+            raise UsageError(f"{flag} means nothing to the protocol {chosen.protocol}")
     if against is not None and str(truth) == FROM_STDIN:
         raise UsageError("with --against the ground truth is read twice and can't come from stdin")
     found = measure(predictions, truth, chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +27,15 @@ _EMPTY = {"null": "no figures", "zeros": "zeros stand there", "full": "the figur
 _LENGTH_SLACK = 1  # clips: features and videos rarely end together, in published files either
 
 
+@dataclass
 class _Parts:
     """What has been measured so far."""
 
-    def __init__(self) -> None:
-        self.document: dict[str, object] = {}
-        self.brief: Brief = {}
-        self.statistics: list[Statistic] = []
-        self.counts: dict[str, int] = {}
-        self.notes: list[str] = []
+    document: dict[str, object] = field(default_factory=dict)
+    brief: Brief = field(default_factory=dict)
+    statistics: list[Statistic] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def evaluate_queries(predictions: Path, truth: Path, options: Options) -> Evaluation:

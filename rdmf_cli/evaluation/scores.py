@@ -32,8 +32,9 @@ _AGREEMENT = ("ccc", "pearson", "mse")
 
 def evaluate_classes(predictions: Path, truth: Path, options: Options) -> Evaluation:
     """Accuracy, precision, recall, both F1, AUROC and the confusion matrix at a threshold."""
-    given = _read(csv_lines(predictions), ["score"], options)
-    asked = _read(csv_lines(truth), ["label"], options)
+    given_lines, asked_lines = csv_lines(predictions), csv_lines(truth)
+    _check_where(given_lines[0], asked_lines[0], options.where)
+    given, asked = _read(given_lines, ["score"], options), _read(asked_lines, ["label"], options)
     for line, label in zip(asked.lines, asked.values[:, 0], strict=True):
         if label not in (0, 1):
             raise line.error(f"the label is {label:g}; 1 is the positive class, 0 the other")
@@ -83,6 +84,7 @@ def class_document(scores: Floats, positive: NDArray[np.bool_], threshold: float
 def evaluate_numbers(predictions: Path, truth: Path, options: Options) -> Evaluation:
     """CCC, Pearson's r and MSE of each column that both files have, and their mean over columns."""
     given_lines, asked_lines = csv_lines(predictions), csv_lines(truth)
+    _check_where(given_lines[0], asked_lines[0], options.where)
     columns = _targets(given_lines[0], asked_lines[0], options.columns)
     given = _read(given_lines, [own for own, _ in columns.values()], options, named=True)
     asked = _read(asked_lines, [true for _, true in columns.values()], options, named=True)
@@ -123,6 +125,13 @@ def _targets(given: Line, asked: Line, columns: Mapping[str, str]) -> dict[str, 
             hint="both files have columns of one name, or --column score=… --column label=…",
         )
     return {name: (name, name) for name in shared}
+
+
+def _check_where(given: Line, asked: Line, where: Mapping[str, str]) -> None:
+    """--where applies to the file, or files, that have the column; to one at least."""
+    for name in where:
+        if name not in given.values and name not in asked.values:
+            raise UsageError(f"--where {name}=…: neither file has that column")
 
 
 def _read(lines: list[Line], roles: list[str], options: Options, *, named: bool = False) -> Table:

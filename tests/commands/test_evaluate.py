@@ -211,6 +211,14 @@ def test_columns_and_rows_of_one_csv(rdmf, put):
     assert json.loads(done.out)["accuracy"] == 0.5
 
 
+def test_where_must_find_its_column_and_a_row(rdmf, put):
+    files = put("said.csv", SCORED), put("known.csv", CLASSED)
+    none = rdmf("evaluate", *files, "--protocol", "classification", "--where", "model=m")
+    assert (none.code, "neither file has that column" in none.err) == (2, True)
+    empty = rdmf("evaluate", *files, "--protocol", "classification", "--where", "id=q")
+    assert (empty.code, "no row has id=q" in empty.err) == (2, True)
+
+
 def test_regression(measure):
     document, notes = measure(
         "id,valence,arousal\nx,0.1,0\ny,0.2,0\nz,0.4,0\n",
@@ -425,7 +433,15 @@ def test_files_that_cant_be_read(rdmf, put, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--column", "score"], ["--column", "colour=red"], ["--where", "=x"], ["--threshold", "nan"], ["--protocol", "x"]],
+    [
+        ["--column", "score"],
+        ["--column", "colour=red"],
+        ["--column", "score=x"],
+        ["--where", "=x"],
+        ["--threshold", "nan"],
+        ["--protocol", "x"],
+        ["--protocol", "tvsum", "--convention", "univtg"],
+    ],
     ids=" ".join,
 )
 def test_options_that_make_no_sense(rdmf, put, arguments):
