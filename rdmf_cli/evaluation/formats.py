@@ -68,7 +68,7 @@ class Clips:
 def read_truths(path: Path) -> list[Truth]:
     """Ground truth: JSON lines in the layout of QVHighlights, or the text lines of Charades-STA."""
     texts = list(text_lines(path))
-    if not texts[0][1].lstrip().startswith("{") and _CHARADES.match(texts[0][1].strip()):
+    if "##" in texts[0][1] and not texts[0][1].lstrip().startswith("{"):
         return [_charades_truth(path, number, text.strip()) for number, text in texts]
     return [_truth(line) for line in as_json(path, texts)]
 
@@ -119,7 +119,7 @@ def _labels(line: Line, duration_s: float | None) -> NDArray[np.int64] | None:
     count = num_clips(duration_s)
     if len(places) != len(given):
         raise line.error(f"{len(given)} 'saliency_scores' for {len(places)} 'relevant_clip_ids'")
-    if not (np.isin(given, range(5)).all() and (places == np.floor(places)).all()):
+    if not ((given == np.clip(np.rint(given), 0, 4)).all() and (places == np.rint(places)).all()):
         raise line.error("'saliency_scores' are whole numbers from 0 to 4, 'relevant_clip_ids' whole numbers")
     if count == 0 or (len(places) and (places.min() < 0 or places.max() >= count or len(set(places)) < len(places))):
         raise line.error(f"'relevant_clip_ids' are not different clips of the {count} that {duration_s:g} s hold")
