@@ -21,6 +21,7 @@ from rdmf_cli.evaluation.lines import Line, as_json, json_lines, name_of, text_l
 
 Floats = NDArray[np.float64]
 
+_LONGEST_S = 1e6  # eleven days: beyond it a duration is a mistake, and its clips would fill the memory
 _CHARADES = re.compile(r"(?P<video>\S+)\s+(?P<start>\S+)\s+(?P<end>\S+?)\s*##(?P<query>.*)")
 
 
@@ -187,7 +188,7 @@ def _duration(line: Line) -> float | None:
     if line.values.get("duration") is None:
         return None
     value = _number(line, line.values["duration"], "duration")
-    if value <= 0:
+    if not 0 < value <= _LONGEST_S:
         raise line.error(f"'duration' is {value:g} s")
     return value
 

@@ -375,6 +375,7 @@ BAD = {
     "NaN saliency": (QUERIES, changed(SALIENCY, 2, pred_saliency_scores=[float("nan")] * 5), LABELS, "line 3: *NaN"),
     "labels on some lines": (QUERIES, SALIENCY, changed(LABELS, 1, saliency_scores=None), "line 2: *missing"),
     "too few labels": (QUERIES, SALIENCY, changed(LABELS, 1, saliency_scores=[[1, 1, 1]]), "line 2: 1 *for 2"),
+    "endless video": (QUERIES, SALIENCY, changed(LABELS, 1, duration=1e30), "line 2: 'duration' is 1e+30 s"),
     "label of 5": (QUERIES, SALIENCY, changed(LABELS, 1, saliency_scores=[[1, 1, 5]] * 2), "line 2: *0 to 4"),
     "clip beyond": (QUERIES, SALIENCY, changed(LABELS, 1, relevant_clip_ids=[4, 5]), "line 2: *5 that 10 s hold"),
     "NaN relevance": (QUERIES, changed(SAID, 0, relevance=float("nan")), KNOWN, "line 1: 'relevance' is not finite"),

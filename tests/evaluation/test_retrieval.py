@@ -122,6 +122,12 @@ def test_threshold_is_reached_by_equality():
     assert average_precisions([[0, 5, 1]], [[0, 10]], [0.5])[0] == 1
 
 
+def test_the_two_overlaps_differ_in_the_last_bit():
+    """By the hull exactly 0.5, by the union of lengths the double below: R1 counts it, mAP does not."""
+    assert r1_at([[[9.7, 21.5]]], [[[9.9, 15.8]]], 0.5) == 1
+    assert average_precisions([[9.7, 21.5, 1]], [[9.9, 15.8]], [0.5])[0] == 0
+
+
 def test_lengths_belong_to_the_lower_range_at_its_end():
     truth = batch([[0, 10], [0, 10.5]], [[0, 30], [0, 0]], [[0, 150], [0, 200]])
     within = {item.name: truth.within(item).valid.tolist() for item in CONVENTIONS["moment_detr"].ranges}
