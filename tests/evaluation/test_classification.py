@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdmf_cli.evaluation.classification import auroc, confusion, figures, mcnemar_p, weighted_auroc
@@ -29,6 +29,7 @@ def test_nothing_called_is_zero_not_nan():
     assert found["macro_f1"][0] == pytest.approx(1 / 3)
 
 
+@settings(deadline=None)
 @given(CALLED, st.lists(st.integers(0, 3), min_size=30, max_size=30))
 def test_weights_are_repetitions(pairs, repeats):
     positive, called = np.array(pairs).T
@@ -39,6 +40,7 @@ def test_weights_are_repetitions(pairs, repeats):
         assert value[0] == pytest.approx(repeated[name][0])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
 def test_auroc_is_the_share_of_pairs_in_order(pairs):
     scores, labels = np.array([p[0] for p in pairs], dtype=float), np.array([p[1] for p in pairs])
@@ -66,6 +68,7 @@ def test_auroc_agrees_with_the_last_digit_of_scikit_learn():
     assert auroc(scores, labels) == 0.7302744425385935
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3)), min_size=2, max_size=30))
 def test_weighted_auroc_is_auroc_of_repetitions(rows):
     scores, labels, times = (np.array(column) for column in zip(*rows, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.evaluate import highlights_at_once, highlights_one_by_one, made_up
@@ -70,6 +70,7 @@ def test_all_at_once_is_one_by_one(seed):
     assert highlights_at_once(queries) == highlights_one_by_one(queries)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 4)), min_size=1, max_size=12), st.randoms())
 def test_order_of_clips_does_not_matter(clips, random):
     def figures(rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdmf_cli.evaluation.regression import agreement
@@ -33,6 +33,7 @@ def test_a_constant_side():
     assert np.isnan(one([0.1, 0.1], [0.1, 0.1])["ccc"])
 
 
+@settings(deadline=None)
 @given(NUMBERS)
 def test_against_the_definition(pairs):
     predicted, true = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
@@ -45,6 +46,7 @@ def test_against_the_definition(pairs):
         assert abs(found["ccc"]) <= abs(found["pearson"]) + 1e-9
 
 
+@settings(deadline=None)
 @given(NUMBERS, st.lists(st.integers(0, 3), min_size=30, max_size=30))
 def test_weights_are_repetitions(pairs, repeats):
     predicted, true = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))

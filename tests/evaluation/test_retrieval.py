@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.evaluate import made_up, moments_at_once, moments_one_by_one
@@ -71,6 +71,7 @@ SECONDS = st.integers(0, 40)
 TRUTH = st.lists(st.tuples(SECONDS, st.integers(1, 20)).map(lambda p: (p[0], p[0] + p[1])), min_size=1, max_size=4)
 
 
+@settings(deadline=None)
 @given(TRUTH, st.lists(st.floats(0, 1), min_size=4, max_size=4))
 def test_truth_itself_is_perfect(truth, scores):
     truth = sorted(set(truth))
@@ -79,6 +80,7 @@ def test_truth_itself_is_perfect(truth, scores):
     assert r1_at([rows], [truth], 1.0) == 1
 
 
+@settings(deadline=None)
 @given(TRUTH, TRUTH)
 def test_higher_thresholds_are_harder_and_shares_stay_shares(truth, windows):
     rows = [[*window, 1 - 0.1 * rank] for rank, window in enumerate(windows)]
