@@ -150,6 +150,12 @@ def test_predictions_are_not_filtered_by_length():
     assert not figures["long"].member.any()
 
 
+def test_the_eleventh_window_is_not_looked_at():
+    predicted = batch([*([[90, 99, 0.1]] * 10), [0, 8, 0.9]])
+    figures = figures_by_range(predicted, batch([[0, 8]]), CONVENTIONS["moment_detr"])
+    assert figures["full"].average_precision.max() == 0
+
+
 def test_padding_changes_nothing():
     """A query among longer ones is the query alone."""
     queries = made_up(60, seed=5)
