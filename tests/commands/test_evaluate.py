@@ -371,6 +371,7 @@ BAD = {
     "the wrong way round": (QUERIES, KNOWN, SAID, "known.jsonl, line 1: this is a prediction, not ground truth"),
     "no labels": (QUERIES, SAID, changed(KNOWN, 0, relevant_windows=None), "line 1: 'relevant_windows' is missing"),
     "saliency too short": (QUERIES, changed(SALIENCY, 1, pred_saliency_scores=[1.0]), LABELS, "line 2: 1 *5 clips"),
+    "saliency two short": (QUERIES, changed(SALIENCY, 1, pred_saliency_scores=[1.0] * 3), LABELS, "line 2: 3 *5 clips"),
     "saliency too long": (QUERIES, changed(SALIENCY, 1, pred_saliency_scores=[1.0] * 9), LABELS, "line 2: 9 *5 clips"),
     "NaN saliency": (QUERIES, changed(SALIENCY, 2, pred_saliency_scores=[float("nan")] * 5), LABELS, "line 3: *NaN"),
     "labels on some lines": (QUERIES, SALIENCY, changed(LABELS, 1, saliency_scores=None), "line 2: *missing"),
