@@ -33,7 +33,9 @@ from benchmarks.relevance import fit_relevance
 from benchmarks.report import ROOT, commit, machine, machine_line, table, write
 from rdmf_cli.errors import RdmfError
 from rdmf_cli.evaluation import bootstrap
-from rdmf_cli.evaluation.metrics import auroc, hit_at_1, mean_ap, r1_at
+from rdmf_cli.evaluation.classification import auroc
+from rdmf_cli.evaluation.highlights import hit_at_1
+from rdmf_cli.evaluation.retrieval import mean_ap, r1_at
 from rdmf_cli.moments import Moment
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.evaluate import made_up, moments_at_once, moments_one_by_one
-from rdmf_cli.evaluation import metrics
 from rdmf_cli.evaluation.conventions import CONVENTIONS, EMPTY_THRESHOLDS, TIOU_THRESHOLDS, LengthRange
 from rdmf_cli.evaluation.retrieval import (
     average_precisions,
@@ -177,8 +176,3 @@ def test_windows_without_rows():
     assert nothing.counts.tolist() == [0, 0]
     assert best_tious(nothing, batch([[0, 1]], [[0, 1]])).tolist() == [0, 0]
     assert nothing.within(LengthRange("any", 0, 1)).valid.tolist() == [[False], [False]]
-
-
-def test_every_name_that_others_import():
-    assert set(metrics.__all__) >= {"auroc", "average_precisions", "hit_at_1", "mean_ap", "r1_at"}
-    assert metrics.mean_ap is mean_ap
