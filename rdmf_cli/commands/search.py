@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from rdmf_cli.commands import inputs, options
+from rdmf_cli.commands import inputs, options, options_pictures, pictures
 from rdmf_cli.commands.clips import prepare
 from rdmf_cli.commands.report import Report, View
 from rdmf_cli.errors import UsageError
@@ -46,6 +46,13 @@ def search(
     as_jsonl: options.JsonLines = False,
     clips: options.Clips = None,
     verbose: options.Verbose = False,
+    plot: options_pictures.Plot = None,
+    contact_sheet: options_pictures.ContactSheet = None,
+    report: options_pictures.ReportPage = None,
+    embed: options_pictures.Embed = False,
+    open_rank: options_pictures.Open = None,
+    preview: options_pictures.Preview = False,
+    force: options_pictures.Force = False,
     encoder: options.Encoder = None,
     device: options.DeviceChoice = None,
     fps: options.SampleFps = None,
@@ -66,8 +73,10 @@ def search(
     asked = inputs.understand(words or [], query or [])
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
     form = "json" if as_json else "jsonl" if as_jsonl else "text"
-    view = View(form, top, min_score, show_all, clips, verbose)
+    drawn = pictures.Pictures(plot, contact_sheet, report, embed, open_rank, preview, force)
+    view = View(form, top, min_score, show_all, clips, verbose, pictures=drawn)
     videos = inputs.find(asked.places)
+    pictures.check(drawn, videos, form=form, top=top)
     if clips is not None:
         prepare(clips)
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,9 +23,8 @@ from rdmf_cli.export.finding import Finding, by_video, legible, outline
 from rdmf_cli.export.thumbnails import strip
 from rdmf_cli.timebase import label_step, short_time
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+Axes: TypeAlias = Any  # matplotlib's, which is imported only when something is drawn
+Figure: TypeAlias = Any
 
 SUFFIXES = (".png", ".svg")
 MOST_ROWS = 60  # more would be higher than image viewers open
@@ -41,7 +40,7 @@ _LONGEST_QUERY, _LONGEST_NAME = 92, 70  # signs
 _MORE_FONTS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei", "Hiragino Sans", "PingFang SC",
     "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew",
-    "Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS", "Segoe UI", "Noto Emoji", "Segoe UI Symbol", "Symbola",
+    "Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS", "Segoe UI", "Segoe UI Symbol", "Symbola",
 )  # fmt: skip
 
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from PIL import Image
+
 from rdmf_cli import __version__
 from rdmf_cli.export import report_curve
-from rdmf_cli.export.finding import Finding, by_video, legible
+from rdmf_cli.export.finding import Finding, by_video
 from rdmf_cli.export.markup import Markup, attributes, escaped, media_link
 from rdmf_cli.export.thumbnails import data_uri, moment_pictures, strip
 from rdmf_cli.export.web_clips import small_clip
@@ -107,14 +109,14 @@ def _section(group: list[Finding], number: int, num_videos: int, page: Page) -> 
     first, key = group[0], f"v{number}"
     link = "" if page.embed else media_link(first.info.path, page.folder)
     pictures = strip(first.info, first.duration_s, width_px=_STRIP_PX[0], height_px=_STRIP_PX[1])
+    strip_symbol = report_curve.strip_symbol(key, [data_uri(picture) for picture in pictures])
     answers = "\n".join(_answer(finding, f"{key}q{place}", key, link, page) for place, finding in enumerate(group, 1))
     return (
         f'<section class="video{" embedded" if page.embed else ""}" aria-labelledby="{key}-name">\n'
         f'<div class="stage">\n<h2 id="{key}-name"><bdi>{escaped(first.name)}</bdi></h2>\n'
         f'<p class="facts">{escaped(_video_facts(first))}</p>\n'
         f"{'' if page.embed else _player(group, link, preload=num_videos <= _PRELOADED_PLAYERS)}"
-        f'</div>\n<div class="answers">\n{report_curve.strip_symbol(key, [data_uri(picture) for picture in pictures])}\n'
-        f"{answers}\n</div>\n</section>"
+        f'</div>\n<div class="answers">\n{strip_symbol}\n{answers}\n</div>\n</section>'
     )
 
 
@@ -169,41 +171,58 @@ def _offset_s(finding: Finding) -> float:
     return max(0.0, finding.info.start_time_s)
 
 
+_TABLE_HEAD = (
+    '<th scope="col" class="rank">#</th><th scope="col">Picture</th><th scope="col">Start</th>'
+    '<th scope="col">End</th><th scope="col" class="number length">Length</th>'
+    '<th scope="col" class="score">Score</th>'
+)
+
+
 def _table(finding: Finding, key: str, targets: list[str], page: Page) -> Markup:
+    """One row a moment, best first."""
     if not finding.moments:
         return ""
     pictures = moment_pictures(finding.info, finding.moments, _PICTURE_PX)
-    rows = []
-    for rank, (moment, picture, target) in enumerate(zip(finding.moments, pictures, targets, strict=True), start=1):
-        row = f"{key}m{rank}"
-        start, end = format_time(moment.start_s), format_time(moment.end_s)
-        shown = data_uri(picture)
-        if page.embed:
-            clip = attributes(src=small_clip(finding.info, moment), poster=shown, aria_label=f"Clip of moment {rank}")
-            seen = f'<video class="clip" controls playsinline preload="metadata"{clip}></video>'
-        else:
-            alt = f"Frame of moment {rank}, at {format_time(moment.peak_s)}"
-            link = attributes(href=target, data_moment=row, tabindex="-1")
-            seen = f'<a class="shot"{link}><img{attributes(src=shown, alt=alt)} width="{picture.width}" height="{picture.height}"></a>'
-        about = attributes(
-            id=row, data_rank=str(rank), data_start=f"{moment.start_s + _offset_s(finding):.3f}", data_from=start
-        )
-        play = attributes(href=target, data_moment=row, aria_label=f"Play moment {rank} from {start}")
-        colour = "best" if rank == 1 else "other"
-        rows.append(
-            f'<tr{about}><th scope="row" class="rank"><span class="badge {colour}">{rank}</span></th>'
-            f'<td class="picture">{seen}</td>'
-            f'<td class="time"><a{play}>{start}</a>{_copy_button("start", start)}</td>'
-            f'<td class="time">{end}{_copy_button("end", end)}</td>'
-            f'<td class="number length">{moment.length_s:.1f} s</td><td class="score">{moment.score:.2f}</td></tr>'
-        )
-    caption = f"Moments for “{escaped(finding.query)}”, best first"
-    head = (
-        '<th scope="col" class="rank">#</th><th scope="col">Picture</th><th scope="col">Start</th>'
-        '<th scope="col">End</th><th scope="col" class="number length">Length</th><th scope="col" class="score">Score</th>'
+    rows = "\n".join(
+        _row(finding, rank, picture, targets[rank - 1], f"{key}m{rank}", page)
+        for rank, picture in enumerate(pictures, start=1)
     )
-    body = "\n".join(rows)
-    return f'<table><caption class="hidden">{caption}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>\n'
+    caption = f"Moments for “{escaped(finding.query)}”, best first"
+    return (
+        f'<table><caption class="hidden">{caption}</caption>\n<thead><tr>{_TABLE_HEAD}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table>\n"
+    )
+
+
+def _row(finding: Finding, rank: int, picture: Image.Image, target: str, row: str, page: Page) -> Markup:
+    moment = finding.moments[rank - 1]
+    start, end = format_time(moment.start_s), format_time(moment.end_s)
+    start_in_file_s = moment.start_s + _offset_s(finding)
+    about = attributes(id=row, data_rank=str(rank), data_start=f"{start_in_file_s:.3f}", data_from=start)
+    play = attributes(href=target, data_moment=row, aria_label=f"Play moment {rank} from {start}")
+    colour = "best" if rank == 1 else "other"
+    seen = _clip(finding, rank, picture) if page.embed else _shot(moment, rank, picture, target, row)
+    return (
+        f'<tr{about}><th scope="row" class="rank"><span class="badge {colour}">{rank}</span></th>'
+        f'<td class="picture">{seen}</td>'
+        f'<td class="time"><a{play}>{start}</a>{_copy_button("start", start)}</td>'
+        f'<td class="time">{end}{_copy_button("end", end)}</td>'
+        f'<td class="number length">{moment.length_s:.1f} s</td><td class="score">{moment.score:.2f}</td></tr>'
+    )
+
+
+def _clip(finding: Finding, rank: int, picture: Image.Image) -> Markup:
+    source = small_clip(finding.info, finding.moments[rank - 1])
+    about = attributes(src=source, poster=data_uri(picture), aria_label=f"Clip of moment {rank}")
+    return f'<video class="clip" controls playsinline preload="metadata"{about}></video>'
+
+
+def _shot(moment: Moment, rank: int, picture: Image.Image, target: str, row: str) -> Markup:
+    """A picture to click; the keyboard has the link beside it."""
+    link = attributes(href=target, data_moment=row, tabindex="-1")
+    alt = f"Frame of moment {rank}, at {format_time(moment.peak_s)}"
+    image = attributes(src=data_uri(picture), alt=alt, width=str(picture.width), height=str(picture.height))
+    return f'<a class="shot"{link}><img{image}></a>'
 
 
 def _copy_button(which: str, time: str) -> Markup:

@@ -19,15 +19,15 @@ _TOTAL = _BOTTOM + _CUTS + _TIMES + _STRIP
 
 def strip_symbol(key: str, pictures: list[str]) -> Markup:
     """The frames along the time axis, drawn once and used by each curve of the video."""
-    width = 1000 / len(pictures)
     images = "".join(
-        f'<image x="{place * width + 1:.2f}" y="0" width="{width - 2:.2f}" height="100" href="{uri}" '
-        'preserveAspectRatio="none"/>'
+        f'<image x="{_percent(place / len(pictures))}" y="0" width="{_percent(0.997 / len(pictures))}" '
+        f'height="{_STRIP}" href="{uri}" preserveAspectRatio="xMidYMid slice"/>'
         for place, uri in enumerate(pictures)
     )
+    # Percentages and no viewBox: on a narrow page the frames are cropped and not squashed.
     return (
         '<svg width="0" height="0" class="hidden" aria-hidden="true"><defs>'
-        f'<symbol id="{key}-strip" viewBox="0 0 1000 100" preserveAspectRatio="none">{images}</symbol></defs></svg>'
+        f'<symbol id="{key}-strip">{images}</symbol></defs></svg>'
     )
 
 
@@ -117,9 +117,9 @@ def _link(moment: Moment, rank: int, target: str, row: str, duration_s: float) -
     told = f"Moment {rank}: {start_text} to {end_text}, score {moment.score:.2f}"
     about = attributes(href=target, data_moment=row, aria_label=told)
     colour = "best" if rank == 1 else "other"
+    place = f'x="{_percent(start)}" y="0" width="{_percent(end - start)}" height="{_BOTTOM}"'
     return (
-        f'<a class="moment"{about}><title>{escaped(told)}</title>'
-        f'<rect class="band {colour}" x="{_percent(start)}" y="0" width="{_percent(end - start)}" height="{_BOTTOM}" rx="2"/>'
+        f'<a class="moment"{about}><title>{escaped(told)}</title><rect class="band {colour}" {place} rx="2"/>'
         f'<text class="rank" x="{_percent((start + end) / 2)}" y="14" aria-hidden="true">{rank}</text></a>'
     )
 

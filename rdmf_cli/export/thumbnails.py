@@ -6,8 +6,10 @@ import base64
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
+from rdmf_cli.export.lettering import draw_text
+from rdmf_cli.export.palette import INK, PAPER, of_rank
 from rdmf_cli.media.probe import VideoInfo
 from rdmf_cli.media.stills import Still, fitted, stills
 from rdmf_cli.moments import Moment
@@ -52,6 +54,26 @@ def strip(info: VideoInfo, duration_s: float, *, width_px: int, height_px: int) 
     middles = [float(time_s) for time_s in (np.arange(count) + 0.5) * duration_s / count]
     found = stills(info, middles, box_px=box_px, is_exact=duration_s <= _EXACT_UP_TO_S)
     return [ImageOps.fit(_image(still, info, box_px), size) for still in found]
+
+
+def ranked_row(
+    info: VideoInfo, moments: tuple[Moment, ...], first: int, count: int, box_px: tuple[int, int], *, gap_px: int
+) -> Image.Image:
+    """Pictures of `count` moments from place `first` on, side by side on nothing (RGBA), each with its rank on it."""
+    chosen = moments[first : first + count]
+    pictures = moment_pictures(info, chosen, box_px)
+    height = max(picture.height for picture in pictures)
+    width = sum(picture.width for picture in pictures) + gap_px * (len(pictures) - 1)
+    row = Image.new("RGBA", (width, height), (0, 0, 0, 0))
+    left = 0
+    for rank, picture in enumerate(pictures, start=first + 1):
+        row.paste(picture, (left, 0))
+        size = max(8, height // 5)
+        ImageDraw.Draw(row).rectangle((left, 0, left + size, size), fill=of_rank(rank))
+        colour = PAPER if rank == 1 else INK
+        draw_text(row, (left + size / 2, size / 2), str(rank), round(size * 0.7), colour, bold=True, anchor="mm")
+        left += picture.width + gap_px
+    return row
 
 
 def data_uri(image: Image.Image) -> str:
