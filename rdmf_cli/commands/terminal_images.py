@@ -111,7 +111,7 @@ def sixel(image: Any) -> bytes:
 
     opaque = np.asarray(image.convert("RGBA"))[..., 3] > 127  # (H, W)
     reduced = image.convert("RGB").quantize(255)
-    indices = np.where(opaque, np.asarray(reduced), -1)  # (H, W)
+    indices = np.where(opaque, np.asarray(reduced, dtype=np.int64), -1)  # (H, W)
     height, width = indices.shape
     palette = np.asarray(reduced.getpalette(), dtype=np.int64).reshape(-1, 3)
     parts = [_ESC + b'P0;1q"1;1;%d;%d' % (width, height)]

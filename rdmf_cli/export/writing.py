@@ -28,8 +28,8 @@ def check_target(out: Path, force: bool) -> None:
                 raise OutputError(f"{out}: not a plain file", hint="choose another name")
         if not os.access(out.parent, os.W_OK):
             raise OutputError(f"{out.parent}: no permission to write there", hint=_ELSEWHERE)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise OutputError(f"{out}: {getattr(error, 'strerror', None) or error}", hint="choose another name") from error
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror or error}", hint="choose another name") from error
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def shrink(source: Path, out: Path, height_px: int) -> None:
         read,
         file_url(out),
         format="mp4",
-        vf=f"scale=-2:'trunc(min({height_px},ih)/2)*2'",
+        vf=f"scale=-2:'trunc(min({height_px},ih)/2)*2',setsar=1",
         vcodec="libx264",
         preset="veryfast",
         crf=27,

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rdmf_cli.export.finding import by_video, legible, outline
+from rdmf_cli.moments import Relevance
+from tests import videos
+from tests.export.findings import finding_of
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("犬 – «see» 🐕", "犬 – «see» 🐕"),
+        ("a\udcffb", "a\\udcffb"),
+        ("a\ud83db", "a\\ud83db"),
+        ("a\x00\x1bb\x9b", "a\\x00\\x1bb\\x9b"),
+        ("two\nlines\tand\r\u2028more\u00a0", "two lines and  more "),
+        ("evil\u202egpj.exe\u2066", "evilgpj.exe"),
+        ("a\u200db", "a\u200db"),
+    ],
+)
+def test_legible(text: str, expected: str) -> None:
+    assert legible(text) == expected
+    legible(text).encode("utf-8")
+
+
+def test_the_outline_covers_the_video_and_loses_no_peak() -> None:
+    rng = np.random.default_rng(0)
+    times_s = np.arange(5000) / 2
+    long = replace(finding_of(), duration_s=2500.0, times_s=times_s, saliency=rng.random(5000).astype(np.float32))
+    edges, heights = outline(long, 600)
+    assert len(heights) == len(edges) - 1 == 600
+    assert (edges[0], edges[-1]) == (0.0, 2500.0)
+    assert (np.diff(edges) > 0).all()
+    assert heights.max() == pytest.approx(long.saliency.max())
+    for time_s, value in zip(times_s[::97], long.saliency[::97], strict=True):
+        assert heights[np.searchsorted(edges, time_s, side="right") - 1] >= value - 1e-6
+
+
+def test_a_short_outline_is_as_measured() -> None:
+    finding = finding_of()
+    edges, heights = outline(finding, 600)
+    np.testing.assert_allclose(edges[:-1], finding.times_s, atol=1e-9)
+    np.testing.assert_allclose(heights, finding.saliency, atol=1e-6)
+
+
+@pytest.mark.parametrize("times", [[], [5.0, 6.0]])
+def test_an_outline_of_nothing(times: list[float]) -> None:
+    empty = replace(finding_of(), duration_s=0.0, times_s=np.array(times), saliency=np.ones(len(times), np.float32))
+    edges, heights = outline(empty, 600)
+    assert edges[0] == 0 < edges[-1]
+    assert heights.tolist() == [0.0]
+
+
+def test_values_that_are_none_do_no_harm() -> None:
+    odd = np.array([np.nan, 2.0, -1.0], np.float32)
+    _, heights = outline(replace(finding_of(), times_s=np.array([0.0, 1.0, 2.0]), saliency=odd), 600)
+    assert heights.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_verdicts() -> None:
+    found = finding_of()
+    assert found.verdict == ""
+    assert replace(found, moments=()).verdict == "no moment scores high enough to be shown"
+    nothing = replace(found, moments=(), relevance=Relevance(0.31, 0.5))
+    assert nothing.verdict == "no confident match (relevance 0.31 < 0.50)"
+    assert replace(nothing, moments=found.moments).verdict == ""  # --all
+
+
+def test_grouped_by_video_in_order() -> None:
+    one, two = videos.constant_rate(), videos.odd_size()
+    asked = [finding_of(one, "a"), finding_of(two, "a"), finding_of(one, "b")]
+    assert [[f.query for f in group] for group in by_video(asked)] == [["a", "b"], ["a"]]
