@@ -189,8 +189,9 @@ def _table(finding: Finding, key: str, targets: list[str], page: Page) -> Markup
     )
     caption = f"Moments for “{escaped(finding.query)}”, best first"
     return (
-        f'<table><caption class="hidden">{caption}</caption>\n<thead><tr>{_TABLE_HEAD}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table>\n"
+        f'<div class="scroll"><table><caption class="hidden">{caption}</caption>\n'
+        f"<thead><tr>{_TABLE_HEAD}</tr></thead>\n"
+        f"<tbody>\n{rows}\n</tbody></table></div>\n"
     )
 
 

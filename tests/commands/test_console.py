@@ -6,8 +6,11 @@ import io
 import sys
 
 import pytest
+from rich.style import Style
 
 from rdmf_cli.commands import console
+
+STYLES = {"_BEST", "_OTHER", "_DIM", "_GOOD", "_WARNING", "_BAD"}
 
 
 class Terminal(io.StringIO):
@@ -80,3 +83,21 @@ def test_a_full_disk_is_an_output_error(monkeypatch: pytest.MonkeyPatch) -> None
         console.line("x")
     with pytest.raises(OutputError, match="No space left"):
         console.print_table("t", ["a"], [["b"]])
+
+
+def luminance(rgb: tuple[int, int, int]) -> float:
+    parts = [c / 255 / 12.92 if c / 255 <= 0.03928 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+@pytest.mark.parametrize("style", [style for style in vars(console) if style in STYLES])
+@pytest.mark.parametrize(
+    "background",
+    [(0, 0, 0), (255, 255, 255), (0, 43, 54), (253, 246, 227), (40, 42, 54), (30, 30, 30)],
+    ids=["black", "white", "solarized dark", "solarized light", "dracula", "vs code"],
+)
+def test_colours_can_be_read_on_dark_and_light(style: str, background: tuple[int, int, int]) -> None:
+    colour = Style.parse(getattr(console, style)).color
+    assert colour is not None
+    light, dark = sorted((luminance(colour.get_truecolor()), luminance(background)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 3.3

@@ -20,6 +20,8 @@ from tests import videos
 from tests.export.findings import MOMENTS, finding_of
 
 pytest.importorskip("matplotlib")
+import itertools
+
 from matplotlib.figure import Figure
 
 
@@ -87,7 +89,7 @@ def test_queries_are_rows_and_videos_blocks() -> None:
     assert tops == sorted(tops, reverse=True)
     assert sum(bool(axes.images) for axes in figure.axes) == 2
     boxes = [axes.get_position() for axes in figure.axes]
-    for one, two in zip(boxes, boxes[1:], strict=False):
+    for one, two in itertools.pairwise(boxes):
         assert one.y0 >= two.y1 - 1e-9  # nothing lies over another
     assert min(box.y0 for box in boxes) > 0
 
