@@ -119,7 +119,8 @@ def finish(pictures: Pictures, shown: list[Shown], encoder: Any, progress: Any) 
     if not shown:
         return  # every video failed, which is said elsewhere
     for option, out in pictures.files.items():
-        progress.start(f"drawing {out.name}", None, "")
+        num_clips = sum(len(moments) for _, moments in shown) if option == "--report" and pictures.embed else None
+        progress.start(f"making {out.name}", num_clips, "clips" if num_clips else "")
         try:
             _write(option, out, pictures, shown, encoder, progress)
         finally:
@@ -147,7 +148,7 @@ def _write(option: str, out: Path, pictures: Pictures, shown: list[Shown], encod
     else:
         from rdmf_cli.export import report
 
-        content = report.report(findings, report.Page(out.absolute().parent, encoder.name, pictures.embed))
+        content = report.report(findings, report.Page(out.absolute().parent, encoder.name, pictures.embed, progress))
         if len(content) > _HEAVY_BYTES:
             progress.warn(
                 f"{out.name} has {len(content) / 1e6:.0f} MB, which is slow to open; --top shows fewer moments"

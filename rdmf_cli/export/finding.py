@@ -67,6 +67,21 @@ def by_video(findings: list[Finding]) -> list[list[Finding]]:
     return list(groups.values())
 
 
+def apart(places: list[float], least: float, most: float) -> list[float]:
+    """Places on a line from 0 to `most`, moved as little as needed to stand `least` apart, in the order given.
+
+    Where there are too many for that they close up, but keep their order.
+    """
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    least = min(least, most / max(1, len(places)))
+    moved = dict(enumerate(places))
+    for before, index in zip([None, *order], order, strict=False):
+        moved[index] = max(moved[index], least / 2 if before is None else moved[before] + least)
+    for after, index in zip([None, *reversed(order)], reversed(order), strict=False):
+        moved[index] = min(moved[index], most - least / 2 if after is None else moved[after] - least)
+    return [moved[index] for index in range(len(places))]
+
+
 def outline(finding: Finding, most_steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The curve as steps: edges (N + 1,) in seconds from 0 to the end, heights (N,) in [0, 1]; N <= most_steps.
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from rdmf_cli.errors import OutputError
 from rdmf_cli.export import palette
-from rdmf_cli.export.finding import Finding, by_video, legible, outline
+from rdmf_cli.export.finding import Finding, apart, by_video, legible, outline
 from rdmf_cli.export.thumbnails import strip
 from rdmf_cli.timebase import label_step, short_time
 
@@ -35,6 +35,7 @@ _TOP_IN, _BOTTOM_IN = 0.12, 0.34
 _HEADER_IN, _STRIP_IN, _TITLE_IN, _CURVE_IN, _TIMES_IN = 0.42, 0.56, 0.54, 0.85, 0.4
 _STEPS = 1200  # more than the picture has columns to show
 _LABEL_IN = 0.8  # room for one time label
+_RANK_IN = 0.16  # and for one rank
 _LONGEST_QUERY, _LONGEST_NAME = 92, 70  # signs
 # Looked for after matplotlib's own font: other scripts, on the systems that have them.
 _MORE_FONTS = (
@@ -168,9 +169,11 @@ def _draw_curve(axes: Axes, finding: Finding) -> None:
     edges, heights = outline(finding, _STEPS)
     axes.stairs(heights, edges, fill=True, color=palette.CURVE, alpha=0.25, linewidth=0)
     axes.stairs(heights, edges, color=palette.CURVE, linewidth=1.1, label="saliency", baseline=None)
+    ends_s = [min(moment.end_s, finding.duration_s) for moment in finding.moments]
+    middles = [(moment.start_s + end_s) / 2 for moment, end_s in zip(finding.moments, ends_s, strict=True)]
+    labels = apart(middles, _RANK_IN * finding.duration_s / (_WIDTH_IN - _LEFT_IN - _RIGHT_IN), finding.duration_s)
     for rank, moment in reversed(list(enumerate(finding.moments, start=1))):
-        colour = palette.of_rank(rank)
-        end_s = min(moment.end_s, finding.duration_s)
+        colour, end_s = palette.of_rank(rank), ends_s[rank - 1]
         axes.axvspan(moment.start_s, end_s, color=colour, alpha=0.16, linewidth=0, label=f"moment {rank}")
         axes.axvspan(moment.start_s, end_s, ymin=0.965, color=colour, linewidth=0)
         inside = Rectangle((moment.start_s, 0), end_s - moment.start_s, 1.02, transform=axes.transData)
@@ -178,7 +181,7 @@ def _draw_curve(axes: Axes, finding: Finding) -> None:
         axes.stairs(heights, edges, fill=True, color=colour, alpha=0.55, linewidth=0).set_clip_path(inside)
         axes.stairs(heights, edges, color=colour, linewidth=1.4, baseline=None).set_clip_path(inside)
         axes.annotate(
-            str(rank), ((moment.start_s + end_s) / 2, 1.0), xytext=(0, 3), textcoords="offset points",
+            str(rank), (labels[rank - 1], 1.0), xytext=(0, 3), textcoords="offset points",
             annotation_clip=False, ha="center", va="bottom", fontsize=8.5, fontweight="bold", color=palette.INK,
         )  # fmt: skip
     if finding.cuts_s:

@@ -22,11 +22,14 @@ from rdmf_cli.export.markup import Markup, attributes, escaped, media_link
 from rdmf_cli.export.thumbnails import data_uri, moment_pictures, strip
 from rdmf_cli.export.web_clips import small_clip
 from rdmf_cli.moments import Moment
+from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.timebase import format_time, rate_text, short_time
 
 SUFFIXES = (".html", ".htm")
 _PICTURE_PX = (240, 240)
 _STRIP_PX = (960, 54)
+_POSTER_PX = (480, 360)
+_CONTENTS_FROM = 4  # answers
 _PRELOADED_PLAYERS = 4  # with more videos each is opened only when it is played
 
 
@@ -37,6 +40,7 @@ class Page:
     folder: Path  # where the page will lie
     encoder: str
     embed: bool  # clips in the page instead of a link to the video
+    progress: Progress = SILENT  # told of each clip that is made
 
 
 def report(findings: list[Finding], page: Page) -> bytes:
@@ -49,6 +53,7 @@ def report(findings: list[Finding], page: Page) -> bytes:
         "title": escaped(_title(findings, groups)),
         "heading": _heading(findings, groups),
         "facts": escaped(_facts(findings, groups)),
+        "contents": _contents(groups),
         "encoder": escaped(page.encoder),
         "style": style,
         "script": script,
@@ -101,6 +106,22 @@ def _facts(findings: list[Finding], groups: list[list[Finding]]) -> str:
     return f"{found} in {short_time(sum(group[0].duration_s for group in groups))} of video"
 
 
+def _contents(groups: list[list[Finding]]) -> Markup:
+    """Links to the answers, where there are so many that one has to look for them."""
+    if sum(len(group) for group in groups) < _CONTENTS_FROM:
+        return ""
+    items = []
+    for number, group in enumerate(groups, start=1):
+        for place, finding in enumerate(group, start=1):
+            count = len(finding.moments)
+            found = f"{count} moment{'s' if count > 1 else ''}" if count else "no match"
+            where = f"<bdi>{escaped(finding.name)}</bdi> · " if len(groups) > 1 else ""
+            link = f'<a href="#v{number}q{place}-query">“<bdi>{escaped(finding.query)}</bdi>”</a>'
+            kind = "some" if count else "none"
+            items.append(f'<li class="{kind}">{link} <span>{where}{found}</span></li>')
+    return f'<nav class="contents" aria-label="Answers"><ol>\n{"".join(items)}\n</ol></nav>'
+
+
 # --- a video ----------------------------------------------------------------------------------------------------------
 
 
@@ -128,18 +149,23 @@ def _video_facts(finding: Finding) -> str:
 
 
 def _player(group: list[Finding], link: str, *, preload: bool) -> Markup:
-    first = group[0]
-    best = max((finding for finding in group if finding.moments), key=lambda f: f.relevance.score, default=None)
-    poster = data_uri(moment_pictures(first.info, best.moments[:1], (640, 480))[0]) if best and not preload else ""
-    name = attributes(
-        src=link, poster=poster, preload="metadata" if preload else "none", aria_label=f"Video {first.name}"
-    )
+    about = {"src": link, "poster": data_uri(_poster(group)), "preload": "metadata" if preload else "none"}
+    name = attributes(**about, aria_label=f"Video {group[0].name}")
     return (
         f"<video controls playsinline{name}></video>\n"
         '<p class="trouble" role="alert" hidden>The browser can’t play this video: it was moved, or its format is not '
         "for browsers. Make the page again with <code>--embed</code> to put playable clips into it.</p>\n"
         '<p class="now js-only" aria-hidden="true"></p>\n'
     )
+
+
+def _poster(group: list[Finding]) -> Image.Image:
+    """The best frame of the most relevant answer."""
+    best = max(group, key=lambda finding: (bool(finding.moments), finding.relevance.score))
+    if best.moments:
+        return moment_pictures(best.info, best.moments[:1], _POSTER_PX)[0]
+    [middle] = strip(best.info, best.duration_s, width_px=_POSTER_PX[0], height_px=_POSTER_PX[1])[:1]
+    return middle
 
 
 # --- an answer --------------------------------------------------------------------------------------------------------
@@ -202,7 +228,7 @@ def _row(finding: Finding, rank: int, picture: Image.Image, target: str, row: st
     about = attributes(id=row, data_rank=str(rank), data_start=f"{start_in_file_s:.3f}", data_from=start)
     play = attributes(href=target, data_moment=row, aria_label=f"Play moment {rank} from {start}")
     colour = "best" if rank == 1 else "other"
-    seen = _clip(finding, rank, picture) if page.embed else _shot(moment, rank, picture, target, row)
+    seen = _clip(finding, rank, picture, page) if page.embed else _shot(moment, rank, picture, target, row)
     return (
         f'<tr{about}><th scope="row" class="rank"><span class="badge {colour}">{rank}</span></th>'
         f'<td class="picture">{seen}</td>'
@@ -212,8 +238,9 @@ def _row(finding: Finding, rank: int, picture: Image.Image, target: str, row: st
     )
 
 
-def _clip(finding: Finding, rank: int, picture: Image.Image) -> Markup:
+def _clip(finding: Finding, rank: int, picture: Image.Image, page: Page) -> Markup:
     source = small_clip(finding.info, finding.moments[rank - 1])
+    page.progress.advance(1)
     about = attributes(src=source, poster=data_uri(picture), aria_label=f"Clip of moment {rank}")
     return f'<video class="clip" controls playsinline preload="metadata"{about}></video>'
 

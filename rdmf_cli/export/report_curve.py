@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from rdmf_cli.export.finding import Finding, outline
+from rdmf_cli.export.finding import Finding, apart, outline
 from rdmf_cli.export.markup import Markup, attributes, escaped
 from rdmf_cli.moments import Moment
 from rdmf_cli.timebase import format_time, label_step, short_time
 
 _STEPS = 600
+_RANK_SHARE = 0.025  # of the width that a rank needs
 _LABELS = 7  # at most, so that they fit a phone
 # Heights in px, from the top: ranks, the curve, cut ticks, times, the strip of frames.
 _RANKS, _GRAPH, _CUTS, _TIMES, _STRIP = 20, 96, 10, 22, 54
@@ -43,8 +44,10 @@ def curve(finding: Finding, *, key: str, strip: str, targets: list[str], offset_
         data_offset=f"{offset_s:.3f}",
         id=f"{key}-curve",
     )
+    middles = [(m.start_s + min(m.end_s, duration_s)) / 2 / duration_s for m in finding.moments]
+    labels = apart(middles, _RANK_SHARE, 1.0)
     links = "".join(
-        _link(moment, rank, targets[rank - 1], f"{key}m{rank}", duration_s)
+        _link(moment, rank, targets[rank - 1], f"{key}m{rank}", duration_s, labels[rank - 1])
         for rank, moment in sorted(enumerate(finding.moments, start=1), key=lambda item: item[1].start_s)
     )
     return (
@@ -111,16 +114,16 @@ def _ticks(finding: Finding, duration_s: float) -> Markup:
     return f'<g aria-hidden="true">{cuts}{"".join(labels)}</g>'
 
 
-def _link(moment: Moment, rank: int, target: str, row: str, duration_s: float) -> Markup:
+def _link(moment: Moment, rank: int, target: str, row: str, duration_s: float, label: float) -> Markup:
     start, end = (min(time_s, duration_s) / duration_s for time_s in (moment.start_s, moment.end_s))
     start_text, end_text = format_time(moment.start_s), format_time(moment.end_s)
     told = f"Moment {rank}: {start_text} to {end_text}, score {moment.score:.2f}"
-    about = attributes(href=target, data_moment=row, aria_label=told)
+    about = attributes(href=target, data_moment=row)
     colour = "best" if rank == 1 else "other"
     place = f'x="{_percent(start)}" y="0" width="{_percent(end - start)}" height="{_BOTTOM}"'
     return (
         f'<a class="moment"{about}><title>{escaped(told)}</title><rect class="band {colour}" {place} rx="2"/>'
-        f'<text class="rank" x="{_percent((start + end) / 2)}" y="14" aria-hidden="true">{rank}</text></a>'
+        f'<text class="rank" x="{_percent(label)}" y="14" aria-hidden="true">{rank}</text></a>'
     )
 
 

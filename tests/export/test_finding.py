@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rdmf_cli.export.finding import by_video, legible, outline
+from rdmf_cli.export.finding import apart, by_video, legible, outline
 from rdmf_cli.moments import Relevance
 from tests import videos
 from tests.export.findings import finding_of
@@ -75,3 +75,27 @@ def test_grouped_by_video_in_order() -> None:
     one, two = videos.constant_rate(), videos.odd_size()
     asked = [finding_of(one, "a"), finding_of(two, "a"), finding_of(one, "b")]
     assert [[f.query for f in group] for group in by_video(asked)] == [["a", "b"], ["a"]]
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ([], []),
+        ([5.0], [5.0]),
+        ([0.0], [0.5]),
+        ([10.0], [9.5]),
+        ([8.0, 2.0], [8.0, 2.0]),
+        ([5.2, 5.0], [6.0, 5.0]),
+        ([9.8, 9.9, 0.1], [8.5, 9.5, 0.5]),
+    ],
+)
+def test_labels_stand_apart(places: list[float], expected: list[float]) -> None:
+    assert apart(places, 1.0, 10.0) == pytest.approx(expected)
+
+
+def test_too_many_labels_close_up() -> None:
+    moved = apart([5.0] * 40, 1.0, 10.0)
+    assert moved == sorted(moved)
+    assert min(moved) >= 0
+    assert max(moved) <= 10
+    assert np.diff(moved) == pytest.approx(0.25)

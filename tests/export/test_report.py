@@ -140,6 +140,8 @@ def test_several_videos_and_queries_are_one_page() -> None:
     assert [tag for tag, _ in tree.tags].count("video") == 2
     assert [tag for tag, _ in tree.tags].count("table") == 4
     assert "2 queries in 2 videos" in "".join(tree.text)
+    links = [about["href"] for tag, about in tree.tags if tag == "a" and about["href"].endswith("-query")]
+    assert links == ["#v1q1-query", "#v1q2-query", "#v2q1-query", "#v2q2-query"]
 
 
 def test_times_in_the_file_count_from_the_containers_clock() -> None:

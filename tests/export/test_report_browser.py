@@ -162,7 +162,8 @@ def test_tab_goes_through_everything_in_order(visit: Any, tmp_path: Path) -> Non
         seen.page.keyboard.press("Tab")
         names.append(
             seen.page.evaluate(
-                "(e => e.closest('video') ? 'video' : e.getAttribute('aria-label') || e.textContent.trim())"
+                "(e => e.closest('video') ? 'video' : e.getAttribute('aria-label') || "
+                "(e.querySelector('title') || e).textContent.trim())"
                 "(document.activeElement)"
             )
         )
