@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from rich import box
@@ -19,18 +19,37 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+from rich.theme import Theme
 
 from rdmf_cli.commands import curve
 from rdmf_cli.errors import OutputError
 from rdmf_cli.moments import Moment
 from rdmf_cli.timebase import format_time
 
+_AnyConsole = TypeVar("_AnyConsole", bound=Console)
 READER_LEFT = 141  # 128 + SIGPIPE: how shells show programs that `| head` ended
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+_BEST, _OTHER, _DIM = "rdmf.best", "rdmf.other", "rdmf.dim"
+_GOOD, _WARNING, _BAD = "rdmf.good", "rdmf.warning", "rdmf.bad"
 # From the 256 colours whose values no theme changes: each has a contrast of at least 3.3 with the usual dark and light
 # backgrounds (tests/commands/test_console.py), and people with any colour vision can tell best and other apart.
-_BEST, _OTHER, _DIM = "bold color(166)", "color(32)", "color(244)"
-_GOOD, _WARNING, _BAD = "color(64)", "color(100)", "bold color(196)"
+COLOURS = {
+    _BEST: "bold color(166)",
+    _OTHER: "color(32)",
+    _DIM: "color(244)",
+    _GOOD: "color(64)",
+    _WARNING: "color(100)",
+    _BAD: "bold color(196)",
+}
+# Terminals of 16 colours choose what these look like: none whose usual values vanish on white or black.
+FEW_COLOURS = {
+    _BEST: "bold magenta",
+    _OTHER: "magenta",
+    _DIM: "dim",
+    _GOOD: "bold",
+    _WARNING: "bold",
+    _BAD: "bold red",
+}
 _BAR_COLUMNS = 10
 _NEVER_WRAPPED = 14
 _BAR_WIDTH_FROM = 64  # narrower terminals get no bars
@@ -53,7 +72,14 @@ class _Out(Console):
 
 
 def _out() -> _Out:
-    return _Out(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return _themed(_Out(highlight=False, markup=False, emoji=False, soft_wrap=False))
+
+
+def _themed(console: _AnyConsole) -> _AnyConsole:
+    """`console` with our styles, as many colours as it has."""
+    few = console.color_system in ("standard", "windows")
+    console.push_theme(Theme(FEW_COLOURS if few else COLOURS))
+    return console
 
 
 @contextmanager
@@ -214,7 +240,7 @@ def _asciified(text: Text) -> Text:
 
 
 def _err() -> Console:
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _themed(Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True))
 
 
 def note(text: str) -> None:
