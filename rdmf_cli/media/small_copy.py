@@ -7,14 +7,14 @@ from pathlib import Path
 
 import ffmpeg
 
-from rdmf_cli.errors import VideoError
+from rdmf_cli.errors import OutputError, VideoError
 from rdmf_cli.media.ffmpeg import INPUT_OPTIONS, Child, ffmpeg_path, file_url
 
 _HUNG_S = 3600.0  # clips last seconds or minutes
 
 
 def shrink(source: Path, out: Path, height_px: int) -> None:
-    """Encode `source` anew to `out`, an mp4 of at most `height_px`. Raises VideoError."""
+    """Encode `source` anew to `out`, an mp4 of at most `height_px`. Raises VideoError, OutputError."""
     read = ffmpeg.input(file_url(source), **INPUT_OPTIONS)
     output = ffmpeg.output(
         read,
@@ -41,5 +41,7 @@ def shrink(source: Path, out: Path, height_px: int) -> None:
         status, complaint = 1, f"nothing came for {_HUNG_S:g} s"
     finally:
         child.stop()
+    if "No space left" in complaint:
+        raise OutputError(f"{out.parent}: {complaint}", hint="free some room there, or name another folder by TMPDIR")
     if status != 0:
         raise VideoError(f"{source}: can't be made smaller: {complaint or f'ffmpeg ended with {status}'}")

@@ -293,3 +293,24 @@ def test_files_are_written_before_a_player_fails(
     done = rdmf("search", str(film), "a dog", "--open", "1", "--contact-sheet", str(tmp_path / "out.png"))
     assert done.code == 6
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the player here is a shell script")
+def test_a_name_that_looks_like_an_option_reaches_the_player_as_a_file(
+    rdmf: Rdmf, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, log = tmp_path / "bin" / "mpv", tmp_path / "log"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{log}"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    film.rename("--script=evil.mp4")
+    done = rdmf("search", "--open", "1", "--", "--script=evil.mp4", "a dog")
+    assert done.code == 0
+    assert log.read_text().splitlines() == [
+        "--rebase-start-time=no",
+        "--start=0.750",
+        "--",
+        str(tmp_path / "--script=evil.mp4"),
+    ]

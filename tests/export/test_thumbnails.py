@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from rdmf_cli.errors import VideoError
+from rdmf_cli.export import thumbnails
 from rdmf_cli.export.thumbnails import data_uri, frames_of, moment_pictures, ranked_row, strip
 from rdmf_cli.media.probe import probe
 from rdmf_cli.moments import Moment
@@ -50,6 +51,19 @@ def test_a_strip_fills_its_width_in_order() -> None:
     assert shown == sorted(shown)
     assert shown[0] == pytest.approx(75 / 20, abs=1.5)
     assert shown[-1] == pytest.approx(75 - 75 / 20, abs=1.5)
+
+
+def test_a_strip_of_a_long_video_takes_keyframes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnails, "_EXACT_UP_TO_S", 1.0)
+    info = probe(
+        videos.remake(
+            videos.constant_rate(), "keys.mp4", after=("-g", "5", "-sc_threshold", "0", "-c:v", "libx264", "-an")
+        )
+    )
+    shown = [number(picture) for picture in strip(info, 3.0, width_px=800, height_px=45)]
+    assert shown == sorted(shown)
+    assert [n % 5 for n in shown] == [0] * 10
+    assert max(abs(n - (k + 0.5) * 7.5) for k, n in enumerate(shown)) <= 5
 
 
 @pytest.mark.parametrize("make", [videos.rotated, videos.one_frame, videos.wide_pixels, videos.odd_size])
