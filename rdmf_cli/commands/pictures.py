@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rdmf_cli.errors import OutputError, UsageError
+from rdmf_cli.errors import OutputError, UsageError, VideoError
 from rdmf_cli.moments import Moment
 from rdmf_cli.timebase import format_time
 
-# As export/plot.py, contact_sheet.py and report.py take them; they are too heavy to be asked before a search.
-_SUFFIXES = {
-    "--plot": (".png", ".svg"),
-    "--contact-sheet": (".jpg", ".jpeg", ".png", ".webp"),
-    "--report": (".html", ".htm"),
-}
 _PREVIEW_ROWS = 6  # text lines that a thumbnail is high
 _PREVIEW_COLUMNS = 24  # and wide, at most
 _HEAVY_BYTES = 100_000_000
@@ -57,25 +52,38 @@ def check(pictures: Pictures, videos: list[Path], *, form: str, top: int) -> Non
 
 
 def _check_files(pictures: Pictures, videos: list[Path]) -> None:
+    if not pictures.files:
+        return
+    from rdmf_cli.export.writing import check_target
+
     seen: dict[Path, str] = {}
     for option, out in pictures.files.items():
-        suffixes = _SUFFIXES[option]
+        suffixes = _suffixes(option)
         if out.suffix.lower() not in suffixes:
             raise UsageError(f"{option} {out}: the name must end in {_listed(suffixes)}")
         whole = out.absolute()
         if whole in seen:
             raise UsageError(f"{seen[whole]} and {option} name the same file")
         seen[whole] = option
-        if any(out.exists() and video.exists() and out.samefile(video) for video in videos):
-            raise OutputError(f"{out}: this is the video itself", hint="choose another name")
-        from rdmf_cli.export.writing import check_target
-
         check_target(out, pictures.force)
+        if any(os.path.exists(video) and os.path.exists(out) and os.path.samefile(out, video) for video in videos):
+            raise OutputError(f"{out}: this is the video itself", hint="choose another name")
     if pictures.plot is not None:
-        from importlib.util import find_spec
+        from rdmf_cli.export.plot import check_matplotlib
 
-        if find_spec("matplotlib") is None:
-            raise OutputError("--plot needs matplotlib", hint="pip install 'rdmf-cli[plot]'")
+        check_matplotlib()
+
+
+def _suffixes(option: str) -> tuple[str, ...]:
+    """The endings of names that `option` takes."""
+    from rdmf_cli.export import contact_sheet, plot, report
+
+    endings: dict[str, tuple[str, ...]] = {
+        "--plot": plot.SUFFIXES,
+        "--contact-sheet": contact_sheet.SUFFIXES,
+        "--report": report.SUFFIXES,
+    }
+    return endings[option]
 
 
 def _listed(suffixes: Iterable[str]) -> str:
@@ -92,15 +100,27 @@ def _check_terminal() -> None:
         )
 
 
-def preview(answer: Any, moments: list[Moment]) -> None:
-    """Frames of the moments on stdout, where the terminal can show them; else nothing. Raises VideoError."""
-    from rdmf_cli.commands import console, terminal, terminal_images
+def preview(answer: Any, moments: list[Moment], progress: Any) -> None:
+    """Frames of the moments on stdout, where the terminal can show them; else nothing.
 
-    protocol = terminal.picture_protocol()
-    if protocol is None or not moments:
+    A video that is gone by now costs a warning: other answers may be to come.
+    """
+    from rdmf_cli.commands import terminal
+
+    if terminal.picture_protocol() is None or not moments:
         return
+    try:
+        _show_frames(answer, moments)
+    except VideoError as error:
+        progress.warn(f"--preview: {error}")
+
+
+def _show_frames(answer: Any, moments: list[Moment]) -> None:
+    from rdmf_cli.commands import console, terminal, terminal_images
     from rdmf_cli.export.thumbnails import ranked_row
 
+    protocol = terminal.picture_protocol()
+    assert protocol is not None
     cell = terminal.cell_size_px()
     width = max(_PREVIEW_COLUMNS, console.width() - 3)
     per_line = max(1, width // _PREVIEW_COLUMNS)

@@ -65,12 +65,12 @@ class Report:
             console.line(console.json_text(document))
         if view.clips is not None:
             self._cut_clips(outcome.answers, view.clips)
-        pictures.finish(view.pictures, self._shown(outcome.answers), self.encoder, self.progress)
         if view.verbose:
             spent = outcome.timings.to_json()
             console.note("time: " + ", ".join(f"{name} {value:.2f} s" for name, value in spent.items()))
         for failure in outcome.failures:
             console.problem(failure.message, failure.hint)
+        pictures.finish(view.pictures, self._shown(outcome.answers), self.encoder, self.progress)
         if outcome.failures:
             failed = len({failure.path for failure in outcome.failures})
             if not outcome.answers:
@@ -108,7 +108,7 @@ class Report:
             console.print_none_shown(self.view.min_score)
         console.print_curve(answer.times_s.tolist(), answer.saliency.tolist(), answer.duration_s, moments)
         if self.view.pictures.preview:
-            pictures.preview(answer, moments)
+            pictures.preview(answer, moments, self.progress)
 
     def _cut_clips(self, answers: list[Any], folder: Path) -> None:
         """A file for each moment that was shown; after the search, so that no answer waits for it."""

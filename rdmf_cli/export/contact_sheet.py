@@ -79,10 +79,11 @@ def _draw_part(image: Image.Image, finding: Finding, rows: list[_Row], top: int)
     inner = _WIDTH - 2 * _MARGIN
     query = shortened(f"“{finding.query}”", 26, inner, bold=True)
     draw_text(image, (_MARGIN, top + 46), query, 26, palette.INK, bold=True)
-    facts = f"{finding.name}  ·  {short_time(finding.duration_s)}  ·  relevance {finding.relevance.score:.2f}"
+    said = (finding.verdict if rows else "") or f"relevance {finding.relevance.score:.2f}"
+    facts = f"{finding.name}  ·  {short_time(finding.duration_s)}  ·  {said}"
     draw_text(image, (_MARGIN, top + 72), shortened(facts, 16, inner), 16, palette.MUTED)
     top += _HEADER
-    if finding.verdict:
+    if not rows:
         draw_text(image, (_MARGIN, top + 20), finding.verdict, 18, palette.BEST)
     for row in rows:
         _draw_row(image, row, top)

@@ -20,7 +20,7 @@ class Finding:
     duration_s: float
     query: str
     relevance: Relevance
-    moments: tuple[Moment, ...]  # those to show, best first; empty if the match is not confident
+    moments: tuple[Moment, ...]  # those to show, best first
     times_s: NDArray[np.float64]  # (T,) one per snippet
     saliency: NDArray[np.float32]  # (T,) in [0, 1]
     cuts_s: tuple[float, ...] = ()  # where shots meet
@@ -32,13 +32,11 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """Why no moment is shown; "" if there is one."""
-        if self.moments:
-            return ""
+        """What keeps the answer from being a match; "" if it is one. Moments may be shown all the same (--all)."""
         score, cutoff = self.relevance.score, self.relevance.cutoff
         if not self.relevance.confident:
             return f"no confident match (relevance {score:.2f} < {cutoff:.2f})"
-        return "no moment scores high enough to be shown"
+        return "" if self.moments else "no moment scores high enough to be shown"
 
 
 def legible(text: str) -> str:

@@ -15,9 +15,9 @@ import pytest
 from rdmf_cli.commands import player, terminal
 from rdmf_cli.commands.terminal_images import Protocol
 from rdmf_cli.errors import OutputError
-from rdmf_cli.export import writing
+from rdmf_cli.export import plot, writing
 from rdmf_cli.media.probe import probe
-from rdmf_cli.pipeline.answer import Outcome
+from rdmf_cli.pipeline.answer import Failure, Outcome
 from tests import videos
 from tests.commands.conftest import Done, answer_of
 
@@ -183,12 +183,31 @@ def test_a_folder_without_permission(rdmf: Rdmf, film: Path, tmp_path: Path) -> 
 
 
 def test_without_matplotlib(rdmf: Rdmf, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "matplotlib" else found(name))
+    monkeypatch.setattr(plot, "find_spec", lambda name: None)
     done = rdmf("search", str(film), "a dog", "--plot", str(tmp_path / "out.png"))
     assert (done.code, done.out) == (6, "")
     assert "--plot needs matplotlib" in done.err
     assert "pip install 'rdmf-cli[plot]'" in done.err
+
+
+def test_videos_that_failed_are_told_even_if_the_page_fails(
+    rdmf: Rdmf, film: Path, tmp_path: Path, pipeline: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search_videos(places: list[Path], queries: list[str], **options: Any) -> Outcome:
+        answer = replace(answer_of(places[0], queries[0], duration_s=3.0), info=probe(places[0]))
+        return Outcome([answer], [Failure("broken.mp4", "broken.mp4: not a video")])
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    pipeline(search_videos)
+    done = rdmf("search", str(film), "a dog", "--report", str(tmp_path / "out.html"))
+    assert done.code == 7
+    assert (tmp_path / "out.html").exists()
+    monkeypatch.setattr(writing.os, "fsync", full)
+    done = rdmf("search", str(film), "a dog", "--report", str(tmp_path / "out.html"), "--force")
+    assert done.code == 6
+    assert "broken.mp4: not a video" in done.err
 
 
 def test_several_queries_are_one_page_and_json_stays_alone(rdmf: Rdmf, film: Path, tmp_path: Path) -> None:
@@ -232,6 +251,27 @@ def test_frames_follow_the_table(
     assert (done.code, done.err) == (0, "")
     assert done.out.count(sign) == 1  # of the answer that has moments
     assert done.out.index("0:00:00.750") < done.out.index(sign)
+
+
+def test_a_preview_that_fails_costs_a_warning(
+    rdmf: Rdmf, film: Path, monkeypatch: pytest.MonkeyPatch, pipeline: Callable[[Any], None]
+) -> None:
+    info = probe(film)
+
+    def search_videos(places: list[Path], queries: list[str], **options: Any) -> Outcome:
+        film.unlink()
+        answers = [replace(answer_of(film, query, duration_s=3.0), info=info) for query in queries]
+        for answer in answers:
+            options["on_answer"](answer)
+        return Outcome(answers)
+
+    pipeline(search_videos)
+    monkeypatch.setattr(terminal, "picture_protocol", lambda: Protocol.kitty)
+    done = rdmf("search", str(film), "-q", "a", "-q", "b", "--preview")
+    assert done.code == 0
+    assert "“a”" in done.out
+    assert "“b”" in done.out
+    assert done.err == f"rdmf: warning: --preview: {film}: not there any more\n"
 
 
 def test_a_narrow_terminal_gets_several_rows(rdmf: Rdmf, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def test_verdicts() -> None:
     assert replace(found, moments=()).verdict == "no moment scores high enough to be shown"
     nothing = replace(found, moments=(), relevance=Relevance(0.31, 0.5))
     assert nothing.verdict == "no confident match (relevance 0.31 < 0.50)"
-    assert replace(nothing, moments=found.moments).verdict == ""  # --all
+    assert replace(nothing, moments=found.moments).verdict == nothing.verdict  # --all
 
 
 def test_grouped_by_video_in_order() -> None:
