@@ -29,6 +29,7 @@ SUFFIXES = (".html", ".htm")
 _PICTURE_PX = (240, 240)
 _STRIP_PX = (960, 54)
 _POSTER_PX = (480, 360)
+_HAIR_S = 1e-3
 _CONTENTS_FROM = 4  # answers
 _PRELOADED_PLAYERS = 4  # with more videos each is opened only when it is played
 
@@ -189,7 +190,12 @@ def _answer(finding: Finding, key: str, video: str, link: str, page: Page) -> Ma
 
 def _target(finding: Finding, moment: Moment, link: str, row: str) -> str:
     """Where a click leads without JavaScript: into the video at that time, or to the row with the clip."""
-    return f"{link}#t={moment.start_s + _offset_s(finding):.3f}" if link else f"#{row}"
+    return f"{link}#t={_start_in_file_s(finding, moment):.3f}" if link else f"#{row}"
+
+
+def _start_in_file_s(finding: Finding, moment: Moment) -> float:
+    """Where a player goes: a hair late, else rounding could show the frame before, of another shot."""
+    return moment.start_s + _offset_s(finding) + _HAIR_S
 
 
 def _offset_s(finding: Finding) -> float:
@@ -224,8 +230,8 @@ def _table(finding: Finding, key: str, targets: list[str], page: Page) -> Markup
 def _row(finding: Finding, rank: int, picture: Image.Image, target: str, row: str, page: Page) -> Markup:
     moment = finding.moments[rank - 1]
     start, end = format_time(moment.start_s), format_time(moment.end_s)
-    start_in_file_s = moment.start_s + _offset_s(finding)
-    about = attributes(id=row, data_rank=str(rank), data_start=f"{start_in_file_s:.3f}", data_from=start)
+    start_in_file = f"{_start_in_file_s(finding, moment):.3f}"
+    about = attributes(id=row, data_rank=str(rank), data_start=start_in_file, data_from=start)
     play = attributes(href=target, data_moment=row, aria_label=f"Play moment {rank} from {start}")
     colour = "best" if rank == 1 else "other"
     seen = _clip(finding, rank, picture, page) if page.embed else _shot(moment, rank, picture, target, row)

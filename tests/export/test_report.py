@@ -70,7 +70,7 @@ def test_what_a_reader_finds_without_scripts() -> None:
     for said in ("“ a dog ”", "constant.mp4", "0:00:01.200", "0:00:02.000", "0.8 s", "0.91", "relevance 0.80", "lite"):
         assert said in text, said
     links = [about["href"] for tag, about in tree.tags if tag == "a"]
-    assert "./constant.mp4#t=1.200" in links
+    assert "./constant.mp4#t=1.201" in links
     assert sum(tag == "img" for tag, _ in tree.tags) == 2
     assert all(about["alt"] for tag, about in tree.tags if tag == "img")
 
@@ -147,7 +147,7 @@ def test_several_videos_and_queries_are_one_page() -> None:
 def test_times_in_the_file_count_from_the_containers_clock() -> None:
     finding = finding_of(videos.transport_stream())
     text = page_of(finding)
-    in_file_s = finding.info.start_time_s + 1.2
+    in_file_s = finding.info.start_time_s + 1.201
     assert in_file_s > 3691
     assert f'data-start="{in_file_s:.3f}"' in text
     assert f"#t={in_file_s:.3f}" in text
