@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from rdmf_cli.media.probe import VideoInfo
 from rdmf_cli.moments import Moment, Relevance
 
+MANY_CUTS = 120  # with more, ticks are drawn finer, else they would be one black bar
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -99,3 +101,15 @@ def outline(finding: Finding, most_steps: int) -> tuple[NDArray[np.float64], NDA
     edges = np.append(starts, duration_s)
     edges[0] = 0.0
     return edges, heights
+
+
+def within(
+    edges: NDArray[np.float64], heights: NDArray[np.float64], start_s: float, end_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The steps of an outline from `start_s` to `end_s`, at least one."""
+    end_s = min(end_s, float(edges[-1]))
+    first = min(max(0, int(np.searchsorted(edges, start_s, side="right")) - 1), len(heights) - 1)
+    last = max(first + 1, int(np.searchsorted(edges, end_s, side="left")))
+    inside = edges[first : last + 1].copy()
+    inside[0], inside[-1] = min(start_s, end_s), end_s
+    return inside, heights[first:last]

@@ -19,7 +19,7 @@ import numpy as np
 
 from rdmf_cli.errors import OutputError
 from rdmf_cli.export import palette
-from rdmf_cli.export.finding import Finding, apart, by_video, legible, outline
+from rdmf_cli.export.finding import MANY_CUTS, Finding, apart, by_video, legible, outline, within
 from rdmf_cli.export.thumbnails import strip
 from rdmf_cli.timebase import label_step, short_time
 
@@ -164,8 +164,6 @@ def _draw_title(page: _Page, finding: Finding) -> None:
 
 def _draw_curve(axes: Axes, finding: Finding) -> None:
     """Curve, bands, ranks and shot ticks."""
-    from matplotlib.patches import Rectangle
-
     edges, heights = outline(finding, _STEPS)
     axes.stairs(heights, edges, fill=True, color=palette.CURVE, alpha=0.25, linewidth=0)
     axes.stairs(heights, edges, color=palette.CURVE, linewidth=1.1, label="saliency", baseline=None)
@@ -176,16 +174,19 @@ def _draw_curve(axes: Axes, finding: Finding) -> None:
         colour, end_s = palette.of_rank(rank), ends_s[rank - 1]
         axes.axvspan(moment.start_s, end_s, color=colour, alpha=0.16, linewidth=0, label=f"moment {rank}")
         axes.axvspan(moment.start_s, end_s, ymin=0.965, color=colour, linewidth=0)
-        inside = Rectangle((moment.start_s, 0), end_s - moment.start_s, 1.02, transform=axes.transData)
-        axes.stairs(heights, edges, fill=True, color=palette.PAPER, linewidth=0).set_clip_path(inside)
-        axes.stairs(heights, edges, fill=True, color=colour, alpha=0.55, linewidth=0).set_clip_path(inside)
-        axes.stairs(heights, edges, color=colour, linewidth=1.4, baseline=None).set_clip_path(inside)
+        inside_edges, inside = within(edges, heights, moment.start_s, end_s)
+        axes.stairs(inside, inside_edges, fill=True, color=palette.PAPER, linewidth=0)
+        axes.stairs(inside, inside_edges, fill=True, color=colour, alpha=0.55, linewidth=0)
+        axes.stairs(inside, inside_edges, color=colour, linewidth=1.4, baseline=None)
         axes.annotate(
             str(rank), (labels[rank - 1], 1.0), xytext=(0, 3), textcoords="offset points",
             annotation_clip=False, ha="center", va="bottom", fontsize=8.5, fontweight="bold", color=palette.INK,
         )  # fmt: skip
     if finding.cuts_s:
-        axes.vlines(list(finding.cuts_s), -0.13, -0.02, color=palette.INK, linewidth=0.9, label="cuts", clip_on=False)
+        thickness = 0.9 if len(finding.cuts_s) <= MANY_CUTS else 0.3
+        axes.vlines(
+            list(finding.cuts_s), -0.13, -0.02, color=palette.INK, linewidth=thickness, label="cuts", clip_on=False
+        )
     axes.set(xlim=(0, max(finding.duration_s, 1e-3)), ylim=(0, 1))
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=7.5)
     axes.tick_params(axis="y", length=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rdmf_cli.export.finding import Finding, apart, outline
+from rdmf_cli.export.finding import MANY_CUTS, Finding, apart, outline, within
 from rdmf_cli.export.markup import Markup, attributes, escaped
 from rdmf_cli.moments import Moment
 from rdmf_cli.timebase import format_time, label_step, short_time
@@ -66,7 +66,7 @@ def _graph(finding: Finding) -> Markup:
     drawn = [f'<path class="area" d="{_area(edges * scale, heights)}"/>']
     drawn.append(f'<path class="edge" d="{_edge(edges * scale, heights)}"/>')
     for rank, moment in reversed(list(enumerate(finding.moments, start=1))):
-        inside_edges, inside = _between(edges, heights, moment.start_s, moment.end_s)
+        inside_edges, inside = within(edges, heights, moment.start_s, moment.end_s)
         colour = "best" if rank == 1 else "other"
         area = _area(inside_edges * scale, inside)
         drawn.append(f'<path class="under" d="{area}"/><path class="part {colour}" d="{area}"/>')
@@ -74,16 +74,6 @@ def _graph(finding: Finding) -> Markup:
         f'<svg x="0" y="{_RANKS}" width="100%" height="{_GRAPH}" viewBox="0 0 1000 100" preserveAspectRatio="none" '
         f'aria-hidden="true">{grid}{"".join(drawn)}</svg>'
     )
-
-
-def _between(edges: np.ndarray, heights: np.ndarray, start_s: float, end_s: float) -> tuple[np.ndarray, np.ndarray]:
-    """The steps of a curve from `start_s` to `end_s`."""
-    end_s = min(end_s, float(edges[-1]))
-    first = max(0, int(np.searchsorted(edges, start_s, side="right")) - 1)
-    last = max(first + 1, int(np.searchsorted(edges, end_s, side="left")))
-    cut = edges[first : last + 1].copy()
-    cut[0], cut[-1] = min(start_s, end_s), end_s
-    return cut, heights[first:last]
 
 
 def _edge(x: np.ndarray, heights: np.ndarray) -> str:
@@ -98,8 +88,9 @@ def _area(x: np.ndarray, heights: np.ndarray) -> str:
 
 def _ticks(finding: Finding, duration_s: float) -> Markup:
     """Cuts and time labels."""
+    kind = "cut" if len(finding.cuts_s) <= MANY_CUTS else "cut fine"
     cuts = "".join(
-        f'<line class="cut" x1="{_percent(cut_s / duration_s)}" x2="{_percent(cut_s / duration_s)}" y1="{_BOTTOM + 2}" '
+        f'<line class="{kind}" x1="{_percent(cut_s / duration_s)}" x2="{_percent(cut_s / duration_s)}" y1="{_BOTTOM + 2}" '
         f'y2="{_BOTTOM + _CUTS}"/>'
         for cut_s in finding.cuts_s
     )

@@ -23,6 +23,8 @@ def small_clip(info: VideoInfo, moment: Moment) -> str:
             cut_clip(info, moment, whole)
             shrink(whole, small, HEIGHT_PX)
             content = small.read_bytes()
+    except OutputError as error:
+        raise OutputError(str(error), hint="free some room there, or name another folder by TMPDIR") from error
     except OSError as error:
         raise OutputError(f"no room for temporary files: {error.strerror or error}", hint="set TMPDIR") from error
     return f"data:video/mp4;base64,{base64.b64encode(content).decode('ascii')}"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rdmf_cli.export.finding import apart, by_video, legible, outline
+from rdmf_cli.export.finding import apart, by_video, legible, outline, within
 from rdmf_cli.moments import Relevance
 from tests import videos
 from tests.export.findings import finding_of
@@ -99,3 +99,20 @@ def test_too_many_labels_close_up() -> None:
     assert min(moved) >= 0
     assert max(moved) <= 10
     assert np.diff(moved) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "edges", "heights"),
+    [
+        (1.0, 3.0, [1, 2, 3], [0.2, 0.3]),
+        (1.5, 2.5, [1.5, 2, 2.5], [0.2, 0.3]),
+        (1.2, 1.4, [1.2, 1.4], [0.2]),
+        (0.0, 99.0, [0, 1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4]),
+        (3.5, 99.0, [3.5, 4], [0.4]),
+        (4.5, 5.0, [4, 4], [0.4]),  # beyond the end: nothing wide
+    ],
+)
+def test_a_part_of_an_outline(start_s: float, end_s: float, edges: list[float], heights: list[float]) -> None:
+    inside_edges, inside = within(np.arange(5.0), np.array([0.1, 0.2, 0.3, 0.4]), start_s, end_s)
+    assert inside_edges.tolist() == edges
+    assert inside.tolist() == heights
