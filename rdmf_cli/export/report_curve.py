@@ -89,10 +89,10 @@ def _area(x: np.ndarray, heights: np.ndarray) -> str:
 def _ticks(finding: Finding, duration_s: float) -> Markup:
     """Cuts and time labels."""
     kind = "cut" if len(finding.cuts_s) <= MANY_CUTS else "cut fine"
+    places = [_percent(cut_s / duration_s) for cut_s in finding.cuts_s]
     cuts = "".join(
-        f'<line class="{kind}" x1="{_percent(cut_s / duration_s)}" x2="{_percent(cut_s / duration_s)}" y1="{_BOTTOM + 2}" '
-        f'y2="{_BOTTOM + _CUTS}"/>'
-        for cut_s in finding.cuts_s
+        f'<line class="{kind}" x1="{place}" x2="{place}" y1="{_BOTTOM + 2}" y2="{_BOTTOM + _CUTS}"/>'
+        for place in places
     )
     step_s = label_step(duration_s / _LABELS)
     labels = []
