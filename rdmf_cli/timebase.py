@@ -13,6 +13,8 @@ from fractions import Fraction
 
 from rdmf_cli.errors import UsageError
 
+_LABEL_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
+_DAY_S = 86400
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
 _TIMECODE = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.,])(\d\d)")
 # A moment between two frames begins at the later one; a quarter frame of doubt, as times are rounded to milliseconds.
@@ -37,6 +39,18 @@ def format_time(seconds: float) -> str:
     minutes, milliseconds = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{sign}{hours}:{minutes:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
+
+
+def short_time(seconds: float) -> str:
+    """`m:ss`, or `h:mm:ss` from an hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def label_step(least_s: float) -> int:
+    """How many seconds apart the labels of a time axis stand: a round number, at least `least_s`."""
+    return next((step for step in _LABEL_STEPS_S if step >= least_s), math.ceil(least_s / _DAY_S) * _DAY_S)
 
 
 def parse_time(text: str) -> float:

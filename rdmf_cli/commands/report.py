@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from rdmf_cli.commands.pictures import Pictures
 from rdmf_cli.errors import NOTHING_MATCHED, SomeVideosFailed, VideoError
 from rdmf_cli.timebase import format_time
 
@@ -26,6 +27,7 @@ class View:
     exports: tuple[Any, ...] = ()  # wishes of export/deliver.py
     force: bool = False  # replace files that are there
     before: Callable[[Any], None] | None = None  # called with each answer that is printed as text, before it
+    pictures: Pictures = field(default_factory=Pictures)
 
 
 @dataclass
@@ -57,7 +59,7 @@ class Report:
 
     def finish(self, outcome: Any) -> None:
         """What can be said only at the end. Raises what becomes the exit code."""
-        from rdmf_cli.commands import console, exporting
+        from rdmf_cli.commands import console, exporting, pictures
 
         view = self.view
         document = self._document(outcome) if view.form == "json" or view.exports else {}
@@ -72,6 +74,7 @@ class Report:
             console.note("time: " + ", ".join(f"{name} {value:.2f} s" for name, value in spent.items()))
         for failure in outcome.failures:
             console.problem(failure.message, failure.hint)
+        pictures.finish(view.pictures, self._shown(outcome.answers), self.encoder, self.progress)
         exporting.refuse(refused)
         if outcome.failures:
             failed = len({failure.path for failure in outcome.failures})
@@ -87,8 +90,18 @@ class Report:
         view = self.view
         return results.search_document(outcome, self.encoder, results.PATTERN_MODEL, view.top, view.min_score)
 
+    def _shown(self, answers: list[Any]) -> list[tuple[Any, list[Any]]]:
+        """Each answer with the moments that were shown of it; none where the match is not confident."""
+        from rdmf_cli.commands import results
+
+        view = self.view
+        return [
+            (answer, results.shown(answer.moments, view.top, view.min_score) if _is_shown(answer, view) else [])
+            for answer in answers
+        ]
+
     def _print(self, answer: Any, moments: list[Any]) -> None:
-        from rdmf_cli.commands import console
+        from rdmf_cli.commands import console, pictures
 
         if self.view.before is not None:
             self.view.before(answer)
@@ -105,6 +118,8 @@ class Report:
         else:
             console.print_none_shown(self.view.min_score)
         console.print_curve(answer.times_s.tolist(), answer.saliency.tolist(), answer.duration_s, moments)
+        if self.view.pictures.preview:
+            pictures.preview(answer, moments, self.progress)
 
     def _cut_clips(self, answers: list[Any], folder: Path) -> None:
         """A file for each moment that was shown; after the search, so that no answer waits for it."""
@@ -126,6 +141,10 @@ class Report:
         self.progress.finish()
         for file in written:
             console.note(f"wrote {file}")
+
+
+def _is_shown(answer: Any, view: View) -> bool:
+    return bool(answer.relevance.confident or view.show_all)
 
 
 def _num_videos(outcome: Any) -> int:

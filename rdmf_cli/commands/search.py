@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from rdmf_cli.commands import exporting, inputs, options
+from rdmf_cli.commands import exporting, inputs, options, options_pictures, pictures
 from rdmf_cli.commands.clips import prepare
 from rdmf_cli.commands.report import Report, View
 from rdmf_cli.errors import UsageError
@@ -48,6 +48,12 @@ def search(
     export: options.Exports = None,
     force: options.Force = False,
     verbose: options.Verbose = False,
+    plot: options_pictures.Plot = None,
+    contact_sheet: options_pictures.ContactSheet = None,
+    report: options_pictures.ReportPage = None,
+    embed: options_pictures.Embed = False,
+    open_rank: options_pictures.Open = None,
+    preview: options_pictures.Preview = False,
     encoder: options.Encoder = None,
     device: options.DeviceChoice = None,
     fps: options.SampleFps = None,
@@ -69,9 +75,11 @@ def search(
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
     form = "json" if as_json else "jsonl" if as_jsonl else "text"
     exports = exporting.understand(export or [])
-    view = View(form, top, min_score, show_all, clips, verbose, exports=exports, force=force)
+    drawn = pictures.Pictures(plot, contact_sheet, report, embed, open_rank, preview, force)
+    view = View(form, top, min_score, show_all, clips, verbose, exports=exports, force=force, pictures=drawn)
     videos = inputs.find(asked.places)
     exporting.check(exports, videos, asked.queries, force=force)
+    pictures.check(drawn, videos, form=form, top=top)
     if clips is not None:
         prepare(clips)
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}

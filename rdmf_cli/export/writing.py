@@ -65,12 +65,17 @@ def whole_file(final: Path, *, force: bool = False) -> Iterator[Path]:
 
 def write_text(final: Path, text: str, *, force: bool = False) -> None:
     """Write `text` as UTF-8 to `final`. Raises OutputError."""
+    write_bytes(final, encoded(text), force=force)
+
+
+def write_bytes(final: Path, content: bytes, *, force: bool = False) -> None:
+    """Write `content` to `final`. Raises OutputError."""
     with whole_file(final, force=force) as temporary:
         try:
             with temporary.open("wb") as stream:
-                stream.write(encoded(text))
+                stream.write(content)
                 stream.flush()
-                os.fsync(stream.fileno())
+                os.fsync(stream.fileno())  # some file systems tell only now that they are full
         except OSError as error:
             raise _failed(final, error) from error
 
@@ -95,7 +100,7 @@ def _publish(temporary: Path, final: Path, *, force: bool) -> None:
 
 
 def _exists(final: Path) -> OutputError:
-    return OutputError(f"{final}: there already", hint="--force replaces it")
+    return OutputError(f"{final}: already exists", hint="--force replaces it")
 
 
 def _failed(final: Path, error: Exception) -> OutputError:

@@ -28,6 +28,7 @@ class Answer:
     times_s: NDArray[np.float64]  # (T,) one per snippet
     saliency: NDArray[np.float32]  # (T,) in [0, 1]
     warnings: tuple[str, ...] = ()
+    cuts_s: tuple[float, ...] = ()  # where one shot ends and the next begins
 
 
 @dataclass

@@ -93,6 +93,7 @@ def answer_queries(
         config=PATTERN,
     )
     scores = calibration.relevance(vectors, vectors @ features.T)
+    cuts_s = tuple(float(cut_s) for cut_s in timeline.cut_s[1:][timeline.is_cut])
     answers = []
     for i, query in enumerate(queries):
         moments = _ranked(pattern, i, timeline, float(scores[i]))[:max_moments]
@@ -107,6 +108,7 @@ def answer_queries(
                 times_s=timeline.starts_s,
                 saliency=_saliency(pattern.affinity[i].numpy()),
                 warnings=indexed.features.warnings,
+                cuts_s=cuts_s,
             )
         )
     return answers

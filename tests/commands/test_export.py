@@ -57,7 +57,7 @@ def test_to_a_file(rdmf: Rdmf, tmp_path: Path, here: Path) -> None:
     assert (done.code, done.out, done.err) == (0, "", "rdmf: wrote out.vtt\n")
     again = rdmf("export", saved(tmp_path), "csv", "-o", "out.vtt")
     assert (again.code, again.out) == (6, "")
-    assert "out.vtt: there already\n  --force replaces it" in again.err
+    assert "out.vtt: already exists\n  --force replaces it" in again.err
     assert (here / "out.vtt").read_text(encoding="utf-8").startswith("WEBVTT")
     assert rdmf("export", saved(tmp_path), "csv", "-o", "out.vtt", "--force").code == 0
     assert (here / "out.vtt").read_text(encoding="utf-8").startswith("video,")
@@ -179,7 +179,7 @@ class TestSearch:
         pipeline(search_videos)
         (here / "there.srt").touch()
         for word, code, words in (
-            ("srt=there.srt", 6, "there.srt: there already"),
+            ("srt=there.srt", 6, "there.srt: already exists"),
             ("srt=none/x.srt", 6, "none: no such folder"),
             ("srt=none/", 6, "none/: no such folder"),
             ("srt=" + "x" * 300, 6, "too long"),

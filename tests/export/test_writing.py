@@ -23,7 +23,7 @@ def test_written_as_utf8(tmp_path: Path) -> None:
 def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     out = tmp_path / "out.srt"
     out.write_text("mine")
-    with pytest.raises(OutputError, match=r"out\.srt: there already") as caught:
+    with pytest.raises(OutputError, match=r"out\.srt: already exists") as caught:
         write_text(out, "theirs")
     assert caught.value.hint == "--force replaces it"
     assert out.read_text() == "mine"
@@ -40,7 +40,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
             temporary.write_text("late")
             out.write_text("first")
 
-    with pytest.raises(OutputError, match="there already"):
+    with pytest.raises(OutputError, match="already exists"):
         late()
     assert out.read_text() == "first"
     assert list(tmp_path.iterdir()) == [out]
@@ -53,7 +53,7 @@ def test_file_systems_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "link", no_links)
     write_text(tmp_path / "out.srt", "text")
     assert (tmp_path / "out.srt").read_text() == "text"
-    with pytest.raises(OutputError, match="there already"), whole_file(tmp_path / "new.srt"):
+    with pytest.raises(OutputError, match="already exists"), whole_file(tmp_path / "new.srt"):
         (tmp_path / "new.srt").touch()
 
 
@@ -132,7 +132,7 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "real.srt").write_text("old")
     (tmp_path / "link.srt").symlink_to(tmp_path / "folder" / "real.srt")
-    with pytest.raises(OutputError, match="there already"):
+    with pytest.raises(OutputError, match="already exists"):
         write_text(tmp_path / "link.srt", "new")
     write_text(tmp_path / "link.srt", "new", force=True)
     assert (tmp_path / "link.srt").is_symlink()
