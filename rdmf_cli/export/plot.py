@@ -36,7 +36,7 @@ _HEADER_IN, _STRIP_IN, _TITLE_IN, _CURVE_IN, _TIMES_IN = 0.42, 0.56, 0.54, 0.85,
 _STEPS = 1200  # more than the picture has columns to show
 _LABEL_IN = 0.8  # room for one time label
 _RANK_IN = 0.16  # and for one rank
-_LONGEST_QUERY, _LONGEST_NAME = 92, 70  # signs
+_LONGEST = 300  # signs that are looked at of a text; no more fit
 # Looked for after matplotlib's own font: other scripts, on the systems that have them.
 _MORE_FONTS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei", "Hiragino Sans", "PingFang SC",
@@ -125,7 +125,7 @@ def figure(findings: list[Finding]) -> Figure:
 
 def _draw_video(page: _Page, group: list[Finding]) -> None:
     first = group[0]
-    page.text(0, _shortened(first.name, _LONGEST_NAME), 0.28, fontsize=10, color=palette.MUTED)
+    page.text(0, _shortened(first.name, 7.5, 10), 0.28, fontsize=10, color=palette.MUTED)
     length = short_time(first.duration_s)
     page.text(1, length, 0.28, fontsize=10, color=palette.MUTED, ha="right")
     page.y_in += _HEADER_IN
@@ -155,11 +155,12 @@ def _draw_strip(axes: Axes, finding: Finding) -> None:
 
 
 def _draw_title(page: _Page, finding: Finding) -> None:
-    query = f"“{_shortened(legible(finding.query), _LONGEST_QUERY)}”"
-    page.text(0, query, 0.3, fontsize=11, fontweight="bold")
     said = finding.verdict or f"relevance {finding.relevance.score:.2f}"
-    is_long = finding.verdict and len(query) > 55
-    page.text(1, "no match" if is_long else said, 0.3, fontsize=9, color=palette.MUTED, ha="right")
+    width_in = _WIDTH_IN - _LEFT_IN - _RIGHT_IN
+    room_in = width_in - _width_in(said, 9) - 0.2
+    query = _shortened(f"“{legible(finding.query)}”", room_in, 11, bold=True)
+    page.text(0, query, 0.3, fontsize=11, fontweight="bold")
+    page.text(1, said, 0.3, fontsize=9, color=palette.MUTED, ha="right")
 
 
 def _draw_curve(axes: Axes, finding: Finding) -> None:
@@ -221,5 +222,22 @@ def _draw_legend(page: _Page) -> None:
     )  # fmt: skip
 
 
-def _shortened(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def _shortened(text: str, room_in: float, size_pt: float, *, bold: bool = False) -> str:
+    """`text` cut so that it fits into `room_in`, with … at its end if it had to be."""
+    if _width_in(text, size_pt, bold=bold) <= room_in:
+        return text
+    low, high = 0, min(len(text), _LONGEST)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = _width_in(f"{text[:middle]}…", size_pt, bold=bold) <= room_in
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return f"{text[:low]}…"
+
+
+def _width_in(text: str, size_pt: float, *, bold: bool = False) -> float:
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size_pt, weight="bold" if bold else "normal")
+    width_pt, _, _ = text_to_path.get_text_width_height_descent(text[:_LONGEST], font, ismath=False)
+    return float(width_pt) / 72

@@ -22,6 +22,7 @@ from tests.export.findings import MOMENTS, finding_of
 pytest.importorskip("matplotlib")
 import itertools
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 
@@ -126,6 +127,19 @@ def test_any_text_is_drawn(suffix: str, query: str) -> None:
     assert not [node for node in root.iter() if node.tag.endswith("script")]
     links = [value for node in root.iter() for name, value in node.attrib.items() if name.endswith("href")]
     assert all(link.startswith(("#", "data:image/")) for link in links)
+
+
+@pytest.mark.parametrize("sign", ["w", "il ", "犬"])
+@pytest.mark.parametrize("relevance", [0.8, 0.3])
+def test_a_long_query_leaves_room_for_the_relevance(sign: str, relevance: float) -> None:
+    with plot._own_style():
+        figure = plot.figure([finding_of(query=sign * 400, relevance=relevance)])
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        [query] = [text for text in figure.texts if text.get_text().startswith("“")]
+        [said] = [text for text in figure.texts if "relevance" in text.get_text()]
+        gap = said.get_window_extent(renderer).x0 - query.get_window_extent(renderer).x1
+    assert gap > 0
+    assert query.get_text().endswith("…")
 
 
 def test_the_same_answer_gives_the_same_file() -> None:
