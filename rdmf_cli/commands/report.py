@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from rdmf_cli.commands.options_cut import Cutting
 from rdmf_cli.errors import NOTHING_MATCHED, SomeVideosFailed, VideoError
 from rdmf_cli.timebase import format_time
 
@@ -22,6 +23,7 @@ class View:
     min_score: float = 0.0
     show_all: bool = False
     clips: Path | None = None
+    cutting: Cutting = field(default_factory=Cutting)
     verbose: bool = False
     before: Callable[[Any], None] | None = None  # called with each answer that is printed as text, before it
 
@@ -97,7 +99,7 @@ class Report:
 
     def _cut_clips(self, answers: list[Any], folder: Path) -> None:
         """A file for each moment that was shown; after the search, so that no answer waits for it."""
-        from rdmf_cli.commands import clips, console, results
+        from rdmf_cli.commands import clips, results
 
         view = self.view
         chosen = [
@@ -105,16 +107,7 @@ class Report:
             for answer in answers
             if answer.relevance.confident or view.show_all
         ]
-        self.progress.start("cutting clips", sum(len(moments) for _, moments in chosen), "clips")
-        taken: set[str] = set()
-        written: list[Path] = []
-        for answer, moments in chosen:
-            for file in clips.cut_all(answer, moments, folder, taken):
-                self.progress.advance(1)
-                written.append(file)
-        self.progress.finish()
-        for file in written:
-            console.note(f"wrote {file}")
+        clips.cut_all(chosen, folder, view.cutting, self.progress)
 
 
 def _num_videos(outcome: Any) -> int:

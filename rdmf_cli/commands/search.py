@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from rdmf_cli.commands import inputs, options
+from rdmf_cli.commands import inputs, options, options_cut
 from rdmf_cli.commands.clips import prepare
 from rdmf_cli.commands.report import Report, View
 from rdmf_cli.errors import UsageError
@@ -45,6 +45,13 @@ def search(
     as_json: options.Json = False,
     as_jsonl: options.JsonLines = False,
     clips: options.Clips = None,
+    copy: options_cut.Copy = False,
+    smart: options_cut.Smart = False,
+    pad: options_cut.Pad = 0.0,
+    merge_gap: options_cut.MergeGap = None,
+    max_clips: options_cut.MaxClips = None,
+    name: options_cut.Name = options_cut.DEFAULT_NAME,
+    force: options_cut.Force = False,
     verbose: options.Verbose = False,
     encoder: options.Encoder = None,
     device: options.DeviceChoice = None,
@@ -66,10 +73,13 @@ def search(
     asked = inputs.understand(words or [], query or [])
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
     form = "json" if as_json else "jsonl" if as_jsonl else "text"
-    view = View(form, top, min_score, show_all, clips, verbose)
+    cutting = options_cut.cutting(
+        copy=copy, smart=smart, pad=pad, merge_gap=merge_gap, max_clips=max_clips, name=name, force=force
+    )
+    view = View(form, top, min_score, show_all, clips, cutting, verbose)
     videos = inputs.find(asked.places)
     if clips is not None:
-        prepare(clips)
+        prepare(clips, cutting)
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}
     answer_all(videos, asked.queries, settings, view, chosen, use_store=not no_cache)
 
