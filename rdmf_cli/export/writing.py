@@ -17,12 +17,12 @@ def staged(out: Path, force: bool) -> Iterator[Path]:
 
     Raises OutputError if `out` can't be written, or is there already and `force` is false.
     """
-    _check(out, force)
+    ready(out, force)
     partial = out.with_name(f".rdmf-{uuid.uuid4().hex[:12]}{out.suffix}")
     try:
         partial.open("xb").close()
         yield partial
-        _check(out, force)  # it may have come meanwhile
+        ready(out, force)  # it may have come meanwhile
         os.replace(partial, out)
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror or error}", hint="choose another place") from error
@@ -31,7 +31,8 @@ def staged(out: Path, force: bool) -> Iterator[Path]:
             partial.unlink()
 
 
-def _check(out: Path, force: bool) -> None:
+def ready(out: Path, force: bool) -> None:
+    """Raise OutputError if `out` can be seen to be no place to write to, or is there already without `force`."""
     try:
         if out.is_dir():
             raise OutputError(f"{out}: a folder, not a file name")
@@ -39,5 +40,7 @@ def _check(out: Path, force: bool) -> None:
             raise OutputError(f"{out.parent}: no such folder", hint="create it first")
         if not force and os.path.lexists(out):
             raise OutputError(f"{out}: is there already", hint="--force replaces it")
+        if not os.access(out.parent, os.W_OK | os.X_OK):
+            raise OutputError(f"{out.parent}: nothing may be written there", hint="choose another folder")
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror or error}", hint="choose another name") from error

@@ -6,6 +6,7 @@ Everything is read from the features alone. Axes: T snippets, D dimensions, C ca
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def candidates(
     """
     centred = _unit(features - features.mean(axis=0, keepdims=True))
     found = []
-    for begin_s, end_s in zip(borders_s[:-1], borders_s[1:], strict=True):
+    for begin_s, end_s in pairwise(borders_s):
         for start_s, stop_s in _stretches(begin_s, end_s, clip_s):
             inside = np.flatnonzero((starts_s >= start_s - 1e-9) & (starts_s < stop_s - 1e-9))
             if not len(inside):
@@ -87,16 +88,22 @@ def candidates(
     return found
 
 
-def choose(found: list[Candidate], length_s: float, config: StandoutConfig) -> list[Candidate]:
+def choose(
+    found: list[Candidate], length_s: float, config: StandoutConfig, before: tuple[Candidate, ...] = ()
+) -> list[Candidate]:
     """Stretches for about `length_s`, in the order chosen; none overlap. The last may be longer than what is left.
+
+    `before`: chosen in an earlier round; nothing may overlap or resemble them either.
 
     Greedy maximal marginal relevance: each time the candidate with the most of
     (1 - diversity) * score - diversity * likeness, where likeness is the largest cosine to one chosen before, not
     below 0. Ties go to the earlier one, so the same video gives the same answer.
     """
-    open_ones = list(found)
+    open_ones = [one for one in found if not any(_overlap(one, other) for other in before)]
     chosen: list[Candidate] = []
     likeness = np.zeros(len(open_ones))
+    for other in before if open_ones else ():
+        likeness = np.maximum(likeness, np.array([one.vector for one in open_ones]) @ other.vector)
     left_s = length_s
     while open_ones and left_s > 0:
         gains = (1 - config.diversity) * np.array([one.score for one in open_ones]) - config.diversity * likeness

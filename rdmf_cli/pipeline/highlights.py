@@ -23,6 +23,7 @@ from rdmf_cli.store import Store
 SCHEMA = "rdmf.highlights/1"
 CONFIG = StandoutConfig()
 SHORTEST_S = 1.0  # of a highlight, unless less is asked for in all
+_ROUNDS = (1.0, 0.5, 0.25)  # of the clip's length: shorter ones fill what the longer ones leave
 
 
 def highlights(
@@ -43,7 +44,7 @@ def highlights(
     """
     started = time.perf_counter()
     outcome = Outcome()
-    found: list[Candidate] = []
+    rounds: list[list[Candidate]] = [[] for _ in _ROUNDS]
     for video in videos:
         try:
             indexed = index_video(video, encoder=encoder, store=store, options=options, progress=progress)
@@ -55,13 +56,14 @@ def highlights(
         began = time.perf_counter()
         answer, mine = _weighed(indexed, len(outcome.answers), min(clip_s, length_s))
         outcome.answers.append(answer)
-        found += mine
+        for whole, part in zip(rounds, mine, strict=True):
+            whole += part
         timings = outcome.timings
         timings.probe_s += indexed.timings.probe_s
         timings.decode_s += indexed.timings.decode_s
         timings.encode_s += indexed.timings.encode_s
         timings.fusion_s += time.perf_counter() - began
-    moments = _fitted(choose(found, length_s, CONFIG), length_s)
+    moments = _fitted(_chosen(rounds, length_s), length_s)
     outcome.answers = [
         replace(answer, moments=tuple(sorted(moments.get(place, []), key=lambda moment: -moment.score)))
         for place, answer in enumerate(outcome.answers)
@@ -79,7 +81,7 @@ def highlight_to_json(answer: Answer) -> dict[str, Any]:
     return entry
 
 
-def _weighed(indexed: Indexed, place: int, clip_s: float) -> tuple[Answer, list[Candidate]]:
+def _weighed(indexed: Indexed, place: int, clip_s: float) -> tuple[Answer, list[list[Candidate]]]:
     features, timeline = snippets_of(indexed.features, indexed.sample_fps)
     rows = features.astype(np.float64)
     values = saliency(rows, timeline.is_cut, timeline.spacing_s, CONFIG)
@@ -94,7 +96,19 @@ def _weighed(indexed: Indexed, place: int, clip_s: float) -> tuple[Answer, list[
         saliency=values.astype(np.float32),
         warnings=indexed.features.warnings,
     )
-    return answer, candidates(place, rows, values, timeline.starts_s, _borders(timeline), clip_s)
+    borders = _borders(timeline)
+    lengths_s = [max(clip_s * share, min(SHORTEST_S, clip_s)) for share in _ROUNDS]
+    return answer, [candidates(place, rows, values, timeline.starts_s, borders, length_s) for length_s in lengths_s]
+
+
+def _chosen(rounds: list[list[Candidate]], length_s: float) -> list[Candidate]:
+    chosen: list[Candidate] = []
+    for found in rounds:
+        left_s = length_s - sum(one.end_s - one.start_s for one in chosen)
+        if left_s < SHORTEST_S and chosen:
+            break
+        chosen += choose(found, left_s, CONFIG, tuple(chosen))
+    return chosen
 
 
 def _borders(timeline: Timeline) -> list[float]:
