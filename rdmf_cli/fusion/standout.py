@@ -23,7 +23,7 @@ class StandoutConfig:
     representativeness: float = 0.7  # weight of not being a freak: more of the video looks like it
     reach: int = 2  # snippets to each side over which change is measured and everything smoothed
     lifetime_s: float = 3.0  # so much of the video has to look alike before it counts as more than a flash
-    diversity: float = 0.6  # share of unlikeness to what is chosen already, in the choice
+    diversity: float = 0.4  # share of unlikeness to what is chosen already, in the choice
 
 
 @dataclass(frozen=True)

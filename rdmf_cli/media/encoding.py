@@ -79,7 +79,10 @@ def _wait(child: Child, out: Path, on_time: OnTime, stall_s: float) -> int | Non
     try:
         while time.monotonic() - moved_at < stall_s:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return child.wait(timeout_s=_TICK_S)
+                status = child.wait(timeout_s=_TICK_S)
+                reports.join()
+                on_time(reports.done_s)
+                return status
             now = (out.stat().st_size if out.exists() else 0, reports.done_s)
             if now != seen:
                 seen, moved_at = now, time.monotonic()
