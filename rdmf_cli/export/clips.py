@@ -9,11 +9,13 @@ from rdmf_cli.errors import OutputError, UsageError, VideoError
 from rdmf_cli.export.writing import staged
 from rdmf_cli.media import copying, cutting, smart
 from rdmf_cli.media.encoding import OnTime, ignore
+from rdmf_cli.media.ffmpeg import ffmpeg_number, ffmpeg_version
 from rdmf_cli.media.probe import VideoInfo, fingerprint
 from rdmf_cli.media.tracks import Tracks
 from rdmf_cli.moments import Moment
 
 EXACT, COPY, SMART = "exact", "copy", "smart"
+_REWRITES_SUBTITLES = (7, 0)  # ffmpeg 5.1 loses lines where subtitles are encoded and moved at once
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ def container_for(tracks: Tracks, mode: str, wanted: str = "") -> str:
         if misfits:
             hint = f"let --name end in {best}, or in nothing" if best != wanted else "cut without --copy"
             raise UsageError(f"{wanted} files can't hold {', '.join(sorted(set(misfits)))}", hint=hint)
+        if mode == EXACT and tracks.rewritten(wanted) and ffmpeg_number() < _REWRITES_SUBTITLES:
+            raise UsageError(
+                f"ffmpeg {ffmpeg_version()} can't turn these subtitles into those of {wanted}",
+                hint=f"let --name end in {best}, or take ffmpeg 7 or newer",
+            )
     return wanted or best
 
 

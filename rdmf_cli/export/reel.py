@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,25 +77,12 @@ def make_reel(
         raise OutputError(f"{out}: no moments, so no reel")
     reel = format_of([(part.info, part.moment.length_s) for part in parts])
     _warn(parts, options, warn)
-    with staged(out, options.force) as partial, tempfile.TemporaryDirectory(dir=out.parent, prefix=".rdmf-") as folder:
+    with staged(out, options.force) as partial, _hidden_folder(out) as folder:
         pieces: list[Piece] = []
         for place, part in enumerate(parts):
             if options.titles:
-                pieces.append(_title(part, reel, Path(folder), place))
-            file = Path(folder, f"{place}.mov")
-            moment = part.moment
-            pieces.append(
-                make_piece(
-                    part.info,
-                    part.tracks,
-                    moment.start_s,
-                    moment.end_s,
-                    reel,
-                    file,
-                    evenly_loud=options.loudnorm,
-                    on_time=_steps(advance),
-                )
-            )
+                pieces.append(_title(part, reel, folder, place))
+            pieces.append(_piece(part, reel, folder / f"{place}.mov", options, _steps(advance)))
         join(pieces, reel, options.crossfade_s, partial, _steps(advance))
     shared = sum(fades(pieces, reel, options.crossfade_s))
     return float((sum(piece.num_frames for piece in pieces) - shared) / reel.rate)
@@ -103,6 +91,22 @@ def make_reel(
 def work_s(parts: list[Part], options: ReelOptions) -> float:
     """About how many seconds of video `make_reel` writes: every part twice."""
     return sum(2 * part.moment.length_s + TITLE_S * options.titles for part in parts)
+
+
+@contextlib.contextmanager
+def _hidden_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` for what only lives until it is joined: the same disk has to hold the reel."""
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".rdmf-") as name:
+        try:
+            yield Path(name)
+        except OutputError as error:
+            raise OutputError(str(error).replace(name, str(out.parent)), hint=error.hint) from error
+
+
+def _piece(part: Part, reel: ReelFormat, out: Path, options: ReelOptions, on_time: Callable[[float], None]) -> Piece:
+    start_s, end_s = part.moment.start_s, part.moment.end_s
+    loud = options.loudnorm
+    return make_piece(part.info, part.tracks, start_s, end_s, reel, out, evenly_loud=loud, on_time=on_time)
 
 
 def _title(part: Part, reel: ReelFormat, folder: Path, place: int) -> Piece:

@@ -147,8 +147,8 @@ def _subtitles(
     length = f"(min(PTS*TB+DURATION*TB,{end})-max(PTS*TB,{zero_s:.6f}))/TB"
     options: Options = {"bsf:s": f"noise=drop='{outside}',setts=ts='{shifted}':duration='{length}'"}
     for place, track in enumerate(tracks.subtitles):
-        as_text = container == ".mp4" or track.codec in ("mov_text", "webvtt", "text")
-        options[f"c:s:{place}"] = ("mov_text" if container == ".mp4" else "srt") if as_text else "copy"
+        fits = (track.codec == "mov_text") == (container == ".mp4")
+        options[f"c:s:{place}"] = "copy" if fits else "mov_text" if container == ".mp4" else "srt"
     streams = [source[str(track.index)] for track in tracks.subtitles]
     if container == ".mkv" and tracks.has_fonts:
         streams.append(source["t"])

@@ -46,7 +46,7 @@ def encode(arguments: list[str], source: Path, out: Path, on_time: OnTime = igno
         raise VideoError(f"{source}: cutting a clip hung: nothing written for {_STALL_S + patience_s:g} s")
     if status != 0:
         if any(trouble in complaint for trouble in _OUTPUT_TROUBLE):
-            raise OutputError(f"{out.parent}: {complaint}", hint="choose another folder")
+            raise OutputError(f"{out.parent}: {complaint.rpartition(': ')[2]}", hint="choose another folder")
         raise VideoError(f"{source}: a clip can't be cut: {complaint or f'ffmpeg ended with {status}'}")
 
 

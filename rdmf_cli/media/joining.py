@@ -176,10 +176,10 @@ def _has_filters(executable: str) -> bool:
 
 
 def _graph(pieces: list[Piece], shared: list[int], reel: ReelFormat) -> str:
-    end = f"fps={reel.rate},settb=1/90000,format=yuv420p[picture]"
+    form = "format=yuv420p[picture]"
     if not any(shared):
         ins = "".join(f"[{place}:v][{place}:a]" for place in range(len(pieces)))
-        return f"{ins}concat=n={len(pieces)}:v=1:a=1[v][sound];[v]{end}"
+        return f"{ins}concat=n={len(pieces)}:v=1:a=1[v][sound];[v]fps={reel.rate},{form}"
     steps = [f"[{place}:v]settb=1/90000,fps={reel.rate}[v{place}]" for place in range(len(pieces))]
     picture, sound, length = "[v0]", "[0:a]", pieces[0].num_frames
     for place, (piece, frames) in enumerate(zip(pieces[1:], shared, strict=True), start=1):
@@ -187,7 +187,7 @@ def _graph(pieces: list[Piece], shared: list[int], reel: ReelFormat) -> str:
         steps.append(f"{picture}[v{place}]xfade=fade:duration={fade_s:.6f}:offset={offset_s:.6f}[p{place}]")
         steps.append(f"{sound}[{place}:a]acrossfade=ns={reel.num_samples(frames)}[s{place}]")
         picture, sound, length = f"[p{place}]", f"[s{place}]", length + piece.num_frames - frames
-    return ";".join([*steps, f"{picture}{end}", f"{sound}anull[sound]"])
+    return ";".join([*steps, f"{picture}{form}", f"{sound}anull[sound]"])
 
 
 def _fitted(tracks: Tracks, reel: ReelFormat, num_frames: int) -> list[str]:

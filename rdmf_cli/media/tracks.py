@@ -70,8 +70,11 @@ class Tracks:
     lost: tuple[str, ...] = ()  # what no container of ours can hold, in words
 
     def container(self) -> str:
-        """The container of an encoded clip: ".mp4", which plays everywhere, unless subtitles need ".mkv"."""
-        return ".mp4" if all(track.codec in _TEXT for track in self.subtitles) else ".mkv"
+        """The container of an encoded clip: ".mp4", which plays everywhere, unless subtitles need ".mkv".
+
+        Subtitles are copied wherever possible; all kinds but mp4's own fit into Matroska only.
+        """
+        return ".mp4" if all(track.codec == "mov_text" for track in self.subtitles) else ".mkv"
 
     def container_of_copy(self) -> str:
         """The same for a clip whose streams are copied: mp4 takes only some codecs, Matroska nearly all."""
@@ -90,9 +93,9 @@ class Tracks:
             return [codec for kind, codecs in kinds.items() for codec in codecs if codec not in _COPIED_INTO_MP4[kind]]
         return [track.codec for track in self.subtitles if track.codec in _PICTURES]
 
-    def is_text(self, track: Track) -> bool:
-        """True for subtitles that can be written anew as text."""
-        return track.codec in _TEXT | _MKV_TEXT
+    def rewritten(self, container: str) -> bool:
+        """True if an encoded clip in `container` has subtitles that can't be copied but only written anew."""
+        return any((track.codec == "mov_text") != (container == ".mp4") for track in self.subtitles)
 
 
 def tracks_of(info: VideoInfo) -> Tracks:

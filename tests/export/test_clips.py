@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rdmf_cli.errors import OutputError, UsageError, VideoError
+from rdmf_cli.export import clips
 from rdmf_cli.export.clips import CutReport, check_source, container_for, cut_clip
 from rdmf_cli.media import cutting
 from rdmf_cli.media.frames import Sampling, open_frames
@@ -134,19 +135,24 @@ def test_an_old_file_is_replaced_only_by_force(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_the_container_fits_the_streams() -> None:
+def test_the_container_fits_the_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     def tracks(video: str, audio: str, *subtitles: str) -> Tracks:
         return Tracks((Track(1, audio, 2),), tuple(Track(2, codec) for codec in subtitles), Colour(), video)
 
     assert container_for(tracks("h264", "aac"), "exact") == ".mp4"
-    assert container_for(tracks("vp8", "vorbis", "webvtt"), "exact") == ".mp4"  # all are written anew
+    assert container_for(tracks("vp8", "vorbis", "mov_text"), "exact") == ".mp4"  # the others are encoded
+    assert container_for(tracks("h264", "aac", "subrip"), "exact") == ".mkv"
     assert container_for(tracks("h264", "aac", "ass"), "exact") == ".mkv"
     assert container_for(tracks("h264", "aac", "hdmv_pgs_subtitle"), "exact") == ".mkv"
     assert container_for(tracks("vp9", "opus"), "copy") == ".mp4"
     assert container_for(tracks("vp8", "vorbis"), "copy") == ".mkv"
     assert container_for(tracks("h264", "pcm_s16le"), "smart") == ".mkv"
+    monkeypatch.setattr(clips, "ffmpeg_number", lambda: (7, 0))
     assert container_for(tracks("h264", "aac", "ass"), "exact", ".mp4") == ".mp4"  # asked for: as plain text
     assert container_for(tracks("h264", "aac"), "copy", ".mkv") == ".mkv"
+    monkeypatch.setattr(clips, "ffmpeg_number", lambda: (5, 1))
+    with pytest.raises(UsageError, match=r"can't turn these subtitles into those of \.mp4"):
+        container_for(tracks("h264", "aac", "ass"), "exact", ".mp4")
     with pytest.raises(UsageError, match="mp4 files can't hold vorbis, vp8"):
         container_for(tracks("vp8", "vorbis"), "copy", ".mp4")
     with pytest.raises(UsageError, match="can't hold hdmv_pgs_subtitle"):

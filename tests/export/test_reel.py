@@ -90,7 +90,7 @@ def test_cross_fades_and_titles_are_in_the_length(tmp_path: Path) -> None:
     num_frames, picture_s, sound_s = lengths_of(out)
     assert num_frames == 213
     assert picture_s == pytest.approx(length_s, abs=2e-3)
-    assert sound_s == pytest.approx(length_s, abs=0.03)
+    assert sound_s == pytest.approx(length_s, abs=0.05)  # Matroska keeps what AAC needs around it
 
 
 def test_a_card_shows_before_its_clip(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from rdmf_cli.errors import OutputError, VideoError
 from rdmf_cli.export.clips import cut_clip
-from rdmf_cli.media import encoding
+from rdmf_cli.media import copying, encoding
 from rdmf_cli.media.probe import probe
 from rdmf_cli.media.tracks import tracks_of
 from rdmf_cli.moments import Moment
@@ -90,6 +90,14 @@ def test_a_full_disk_is_an_output_error() -> None:
     arguments = ["-f", "lavfi", "-i", "testsrc2=s=64x36:r=25:d=1", "-c:v", "mpeg4", "-f", "mpegts", str(full)]
     with pytest.raises(OutputError, match="No space left"):
         encoding.encode(arguments, Path("source"), full)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_while_copying_is_one_too(tmp_path: Path) -> None:
+    (tmp_path / "full.mkv").symlink_to("/dev/full")
+    info = probe(sync_videos.b_frames())
+    with pytest.raises(OutputError, match="No space left"):
+        copying.copy(info, tracks_of(info), 1.0, 9.0, tmp_path / "full.mkv")
 
 
 def test_other_trouble_is_one_line_about_the_video(tmp_path: Path) -> None:
