@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rdmf_cli.commands import clips as cut_clips
-from rdmf_cli.commands import inputs, options, options_cut
+from rdmf_cli.commands import inputs, options, options_cut, reels
 from rdmf_cli.commands.options_cut import Cutting
 from rdmf_cli.errors import NOTHING_MATCHED, SomeVideosFailed, UsageError, VideoError
 from rdmf_cli.moments import Moment
@@ -48,7 +48,7 @@ class Wish:
     clips: Path | None
     cutting: Cutting
     reel: Path | None
-    reel_options: dict[str, Any]
+    joining: reels.Joining
 
 
 def highlights(
@@ -103,22 +103,16 @@ def highlights(
             copy=copy, smart=smart, pad=pad, merge_gap=merge_gap, max_clips=max_clips, name=name, force=force
         ),
         reel=reel,
-        reel_options={"titles": titles, "crossfade_s": crossfade, "loudnorm": loudnorm, "force": force},
+        joining=reels.Joining(titles, crossfade, loudnorm),
     )
-    _check_outputs(wish)
+    options_cut.check_used(wish.cutting, has_clips=clips is not None, has_reel=reel is not None)
+    if clips is not None:
+        cut_clips.prepare(clips, wish.cutting)
+    if reel is not None:
+        reels.prepare(reel, wish.videos, wish.cutting)
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}
     _make(wish, settings, chosen, use_store=not no_cache)
-
-
-def _check_outputs(wish: Wish) -> None:
-    """Say what can't be written before anything slow begins."""
-    if wish.clips is not None:
-        cut_clips.prepare(wish.clips, wish.cutting)
-    if wish.reel is not None:
-        from rdmf_cli.export.reel import ReelOptions, check_reel
-
-        check_reel(wish.reel, wish.videos, ReelOptions(**wish.reel_options))
 
 
 def _make(wish: Wish, settings: Any, chosen: dict[str, Any], *, use_store: bool) -> None:
@@ -142,7 +136,7 @@ def _make(wish: Wish, settings: Any, chosen: dict[str, Any], *, use_store: bool)
         if wish.clips is not None:
             cut_clips.cut_all(picked, wish.clips, wish.cutting, progress)
         if wish.reel is not None:
-            _join(wish, wish.reel, picked, progress)
+            reels.join(picked, wish.reel, wish.cutting, wish.joining, progress)
         _leave(outcome, console)
 
 
@@ -199,40 +193,6 @@ def _show(wish: Wish, outcome: Any, encoder: Any) -> None:
             console.line("")
             continue
         console.print_curve(answer.times_s.tolist(), answer.saliency.tolist(), answer.duration_s, moments)
-
-
-def _join(wish: Wish, out: Path, picked: cut_clips.Chosen, progress: Any) -> None:
-    """The reel: by video, and in each in the order of time; what touches is one stretch."""
-    from rdmf_cli.commands import console
-    from rdmf_cli.export.arrange import arrange
-    from rdmf_cli.export.clips import check_source
-    from rdmf_cli.export.reel import Part, ReelOptions, make_reel, work_s
-    from rdmf_cli.media.tracks import tracks_of
-    from rdmf_cli.timebase import format_time
-
-    cutting = wish.cutting
-    gap_s = cutting.merge_gap_s or 0.0
-    parts = []
-    for answer, moments in picked:
-        if not moments:
-            continue
-        check_source(answer.info, answer.video_id)
-        tracks = tracks_of(answer.info)
-        stretches = arrange(
-            moments, answer.duration_s, pad_s=cutting.pad_s, merge_gap_s=gap_s, max_clips=cutting.max_clips
-        )
-        in_time = sorted(stretches, key=lambda moment: moment.start_s)
-        parts += [Part(answer.info, tracks, moment, answer.query) for moment in in_time]
-    if not parts:
-        console.note("no moments, so no reel")
-        return
-    reel_options = ReelOptions(**wish.reel_options)
-    progress.start("making the reel", work_s(parts, reel_options), "s")
-    try:
-        length_s = make_reel(parts, out, reel_options, advance=progress.advance, warn=progress.warn)
-    finally:
-        progress.finish()
-    console.note(f"wrote {out} ({len(parts)} clips, {format_time(length_s)})")
 
 
 def _leave(outcome: Any, console: Any) -> None:

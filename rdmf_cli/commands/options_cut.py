@@ -74,6 +74,16 @@ def cutting(
     return Cutting(mode, pad, merge_gap, max_clips, name, force)
 
 
+def check_used(cutting: Cutting, *, has_clips: bool, has_reel: bool = False) -> None:
+    """Raise UsageError for options that would do nothing. `--force` may be meant for other files."""
+    for_clips = cutting.mode != "exact" or cutting.name != DEFAULT_NAME
+    for_both = bool(cutting.pad_s) or cutting.merge_gap_s is not None or cutting.max_clips is not None
+    if for_clips and not has_clips:
+        raise UsageError("--copy, --smart and --name are for --clips", hint="add --clips DIR")
+    if for_both and not has_clips and not has_reel:
+        raise UsageError("--pad, --merge-gap and --max-clips are for files", hint="add --clips DIR")
+
+
 def seconds_of(text: str, option: str) -> float:
     """Seconds from `60`, `60s`, `1.5m`, `1:30`; above 0. Raises UsageError."""
     match = _LENGTH.fullmatch(text.strip().lower())

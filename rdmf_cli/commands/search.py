@@ -76,6 +76,7 @@ def search(
     cutting = options_cut.cutting(
         copy=copy, smart=smart, pad=pad, merge_gap=merge_gap, max_clips=max_clips, name=name, force=force
     )
+    options_cut.check_used(cutting, has_clips=clips is not None)
     view = View(form, top, min_score, show_all, clips, cutting, verbose)
     videos = inputs.find(asked.places)
     if clips is not None:

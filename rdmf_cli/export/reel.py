@@ -50,14 +50,14 @@ class ReelOptions:
     force: bool = False
 
 
-def check_reel(out: Path, sources: list[Path], options: ReelOptions) -> None:
+def check_reel(out: Path, sources: list[Path], *, force: bool) -> None:
     """Say before the work what would fail after it. Raises UsageError, OutputError."""
     if out.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{out}: a reel is an .mp4 or .mkv file", hint=f"for example {out.with_suffix('.mp4').name}")
     for source in sources:
         if out.exists() and source.exists() and out.samefile(source):
             raise OutputError(f"{out}: this is one of the videos", hint="choose another name")
-    ready(out, options.force)
+    ready(out, force)
 
 
 def make_reel(
@@ -110,10 +110,11 @@ def _piece(part: Part, reel: ReelFormat, out: Path, options: ReelOptions, on_tim
 
 
 def _title(part: Part, reel: ReelFormat, folder: Path, place: int) -> Piece:
-    when = f"{part.info.path.name}  {format_time(part.moment.start_s).partition('.')[0]}"
+    when = format_time(part.moment.start_s).partition(".")[0]
+    note = f"{part.info.path.name}  {when}" if part.title else when
     picture = folder / f"{place}.png"
     try:
-        card(part.title or part.info.path.stem, when, reel.width, reel.height).save(picture)
+        card(part.title or part.info.path.stem, note, reel.width, reel.height).save(picture)
     except OSError as error:
         raise OutputError(f"{folder.parent}: {error.strerror or error}", hint="choose another folder") from error
     return make_still(picture, TITLE_S, reel, folder / f"{place}-title.mov")

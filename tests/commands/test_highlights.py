@@ -117,6 +117,9 @@ def test_nothing_matches(rdmf: Rdmf, scenes: Path, tmp_path: Path) -> None:
         (["--clips", "x", "--name", ""], 2, "the template is empty"),
         (["--clips", "x", "--name", "y" * 300], 2, "more than 60 bytes"),
         (["--clips", "x", "--name", "{who}"], 2, "no field is called {who}"),
+        (["--name", "x"], 2, "are for --clips"),
+        (["--reel", "a.mp4", "--smart"], 2, "are for --clips"),
+        (["--pad", "1"], 2, "are for files"),
         (["--pad", "inf"], 2, "are seconds"),
     ],
 )

@@ -156,15 +156,15 @@ def test_outputs_that_make_no_sense(tmp_path: Path) -> None:
     link = tmp_path / "link.mp4"
     link.symlink_to(source)
     with pytest.raises(UsageError, match=r"\.mp4 or \.mkv"):
-        check_reel(tmp_path / "reel.avi", [source], ReelOptions())
+        check_reel(tmp_path / "reel.avi", [source], force=False)
     for out in (source, link):
         with pytest.raises(OutputError, match="one of the videos"):
-            check_reel(out, [source], ReelOptions(force=True))
+            check_reel(out, [source], force=True)
     with pytest.raises(OutputError, match="no such folder"):
-        check_reel(tmp_path / "none" / "reel.mp4", [source], ReelOptions())
+        check_reel(tmp_path / "none" / "reel.mp4", [source], force=False)
     (tmp_path / "reel.mp4").touch()
     with pytest.raises(OutputError, match="is there already"):
-        check_reel(tmp_path / "reel.mp4", [source], ReelOptions())
-    check_reel(tmp_path / "reel.mp4", [source], ReelOptions(force=True))
+        check_reel(tmp_path / "reel.mp4", [source], force=False)
+    check_reel(tmp_path / "reel.mp4", [source], force=True)
     with pytest.raises(OutputError, match="no moments"):
         make_reel([], tmp_path / "new.mp4", ReelOptions())
