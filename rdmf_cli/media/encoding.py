@@ -47,6 +47,8 @@ def encode(arguments: list[str], source: Path, out: Path, on_time: OnTime = igno
     if status != 0:
         if any(trouble in complaint for trouble in _OUTPUT_TROUBLE):
             raise OutputError(f"{out.parent}: {complaint.rpartition(': ')[2]}", hint="choose another folder")
+        if "Unknown encoder" in complaint or "Encoder not found" in complaint:
+            raise OutputError(f"this ffmpeg can't write clips: {complaint}", hint="install one with libx264")
         raise VideoError(f"{source}: a clip can't be cut: {complaint or f'ffmpeg ended with {status}'}")
 
 

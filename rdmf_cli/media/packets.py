@@ -24,6 +24,10 @@ _SPREAD_S = 5.0  # how far packets of one time may lie apart in a file
 _SUBTITLE_S = 30.0  # how long before the stretch a subtitle may begin that is on screen in it
 
 
+class NoTimes(VideoError):
+    """The packets of a file don't say when they are presented (bare streams), so they can't be copied."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One packet of the picture, in ticks of its stream."""
@@ -66,7 +70,7 @@ def opened(info: VideoInfo) -> Iterator[Any]:
 def index_of(info: VideoInfo, start_s: float, end_s: float) -> Index:
     """Packets for the frames from `start_s` to before `end_s`, from the last keyframe that is not later.
 
-    Raises VideoError if there is no frame, or if the packets carry no times.
+    Raises VideoError if there is no frame, NoTimes if the packets carry no times.
     """
     nudge_s = float(1 / info.source_fps) / 4
     first, end = (math.ceil((info.start_time_s + time_s - nudge_s) / info.time_base) for time_s in (start_s, end_s))
@@ -88,7 +92,7 @@ def _entries(info: VideoInfo, seek_s: float, first: int, end: int) -> tuple[list
         for packet in source.demux(picture):
             if packet.pts is None:
                 if packet.size:
-                    raise VideoError(f"{info.path}: its packets carry no times", hint="cut without --copy")
+                    raise NoTimes(f"{info.path}: its packets carry no times", hint="cut without --copy")
                 continue
             if packet.is_keyframe and packet.pts <= first:
                 entries = []
@@ -120,6 +124,8 @@ def picture_packets(info: VideoInfo, index: Index, chosen: list[Entry]) -> Itera
             if (packet.pts, packet.dts) == (entry.pts, entry.dts):
                 yield packet
                 entry = next(wanted, None)
+        if entry is not None:
+            raise VideoError(f"{info.path}: has changed while it was cut")
 
 
 def other_packets(

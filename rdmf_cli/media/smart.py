@@ -23,12 +23,13 @@ from rdmf_cli.media.cutting import opened as ffmpeg_input
 from rdmf_cli.media.cutting import window
 from rdmf_cli.media.encoding import OnTime, encode, ignore
 from rdmf_cli.media.ffmpeg import file_url
-from rdmf_cli.media.packets import Entry, Index, decoding_times, index_of, opened, picture_packets
+from rdmf_cli.media.packets import Entry, Index, NoTimes, decoding_times, index_of, opened, picture_packets
 from rdmf_cli.media.probe import VideoInfo
 from rdmf_cli.media.tracks import Tracks
 
 _OUR_SET = 30  # number of the edges' parameter sets, 0 to 31; encoders begin with 0
 _RUN_UP_S = 10.0
+_MOST_TRIES = 8  # keyframes looked at: where so many can't stand alone, none will
 _IDR, _SPS, _PPS = 5, 7, 8  # kinds of NAL units
 _START_CODE = b"\0\0\0\1"
 
@@ -50,7 +51,10 @@ def cut(info: VideoInfo, tracks: Tracks, start_s: float, end_s: float, out: Path
     reason = _refusal(info, tracks, out)
     if reason:
         return reason
-    index = index_of(info, start_s, end_s)
+    try:
+        index = index_of(info, start_s, end_s)
+    except NoTimes:
+        return "its packets carry no times"
     plan = _plan(info, index)
     if plan is None:
         return "no whole group of pictures lies inside"
@@ -79,7 +83,7 @@ def _refusal(info: VideoInfo, tracks: Tracks, out: Path) -> str:
 def _plan(info: VideoInfo, index: Index) -> _Plan | None:
     """None if the stretch holds no whole group that can stand alone, or is interlaced."""
     places = [i for i, entry in enumerate(index.entries) if entry.is_key and entry.pts >= index.first]
-    first = next((i for i in places if _stands_alone(info, index, index.entries[i])), None)
+    first = next((i for i in places[:_MOST_TRIES] if _stands_alone(info, index, index.entries[i])), None)
     if first is None:
         return None
     entries = index.entries

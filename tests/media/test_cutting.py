@@ -126,6 +126,19 @@ def test_a_copy_without_an_index_is_read_from_further_back(tmp_path: Path, monke
     assert sync_videos.frames_of(clip)[0][0] == round((3.4 - report.starts_early_s) * videos.RATE)
 
 
+def test_a_stream_without_times(tmp_path: Path) -> None:
+    path = tmp_path / "raw.h264"
+    videos.run_ffmpeg("-i", sync_videos.b_frames(), "-c", "copy", "-an", "-f", "h264", path)
+    info = probe(path)
+    for mode in ("exact", "smart"):
+        out = tmp_path / f"{mode}.mp4"
+        report = cut_clip(info, tracks_of(info), Moment(0.6, 1.8, 1.0, 1.0), out, mode=mode)
+        assert [number for number, _ in sync_videos.frames_of(out)] == list(range(15, 45))
+        assert ("carry no times" in report.note) == (mode == "smart")
+    with pytest.raises(VideoError, match="carry no times"):
+        cut_clip(info, tracks_of(info), Moment(0.6, 1.8, 1.0, 1.0), tmp_path / "copy.mp4", mode="copy")
+
+
 def with_subtitles(folder: Path, name: str, codec: str) -> Path:
     text = folder / "text.srt"
     lines = [(1, "0,500", "2,000", "first"), (2, "3,000", "4,500", "second"), (3, "6,000", "7,500", "third")]

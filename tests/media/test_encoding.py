@@ -100,6 +100,13 @@ def test_a_full_disk_while_copying_is_one_too(tmp_path: Path) -> None:
         copying.copy(info, tracks_of(info), 1.0, 9.0, tmp_path / "full.mkv")
 
 
+def test_a_missing_encoder_is_not_the_videos_fault(tmp_path: Path) -> None:
+    out = tmp_path / "out.ts"
+    arguments = ["-f", "lavfi", "-i", "testsrc2=s=64x36:r=25:d=1", "-c:v", "nosuch", str(out)]
+    with pytest.raises(OutputError, match="this ffmpeg can't write clips"):
+        encoding.encode(arguments, Path("source"), out)
+
+
 def test_other_trouble_is_one_line_about_the_video(tmp_path: Path) -> None:
     bad, out = tmp_path / "a.mp4", tmp_path / "out.ts"
     bad.write_bytes(b"\0" * 100)
