@@ -44,9 +44,9 @@ def encode(arguments: list[str], source: Path, out: Path, on_time: OnTime = igno
         child.stop()
     if status is None:
         raise VideoError(f"{source}: cutting a clip hung: nothing written for {_STALL_S + patience_s:g} s")
+    if any(trouble in complaint for trouble in _OUTPUT_TROUBLE):  # ffmpeg 5.1 calls a file without its end a success
+        raise OutputError(f"{out.parent}: {complaint.rpartition(': ')[2]}", hint="choose another folder")
     if status != 0:
-        if any(trouble in complaint for trouble in _OUTPUT_TROUBLE):
-            raise OutputError(f"{out.parent}: {complaint.rpartition(': ')[2]}", hint="choose another folder")
         if "Unknown encoder" in complaint or "Encoder not found" in complaint:
             raise OutputError(f"this ffmpeg can't write clips: {complaint}", hint="install one with libx264")
         raise VideoError(f"{source}: a clip can't be cut: {complaint or f'ffmpeg ended with {status}'}")

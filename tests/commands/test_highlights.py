@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +139,15 @@ def test_bad_wishes(
     one_error(rdmf("highlights", str(scenes), *arguments), code, words)
     assert encoder.num_images == 0  # said before the work
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_where_nothing_may_be_written(
+    rdmf: Rdmf, scenes: Path, encoder: FakeEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)  # root may always
+    for wish in (["--clips", str(tmp_path)], ["--reel", str(tmp_path / "reel.mp4")]):
+        one_error(rdmf("highlights", str(scenes), *wish), 6, "nothing may be written there")
+    assert encoder.num_images == 0
 
 
 def test_the_reel_is_not_the_video(rdmf: Rdmf, scenes: Path, tmp_path: Path) -> None:

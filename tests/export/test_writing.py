@@ -65,3 +65,9 @@ def test_a_broken_link_is_a_file_too(tmp_path: Path) -> None:
 def test_places_that_cannot_be_written(name: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=words), staged(tmp_path / name, False):
         pytest.fail("it must not get here")
+
+
+def test_a_folder_where_nothing_may_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may always
+    with pytest.raises(OutputError, match="nothing may be written there"), staged(tmp_path / "a.mp4", False):
+        pytest.fail("it must not get here")
