@@ -18,7 +18,7 @@ from rdmf_cli.settings import load_settings
 _REEL = "How to join"
 
 Videos = Annotated[
-    list[str] | None, typer.Argument(metavar="VIDEO...", help="Videos or folders of videos.", show_default=False)
+    list[str] | None, typer.Argument(metavar="VIDEO", help="Videos or folders of videos.", show_default=False)
 ]
 Query = Annotated[str | None, typer.Option("--query", "-q", metavar="TEXT", help="Only moments that this describes.")]
 Length = Annotated[str, typer.Option("--length", metavar="TIME", help="Of all highlights together: 60s, 1.5m, 1:30.")]
@@ -121,6 +121,7 @@ def _make(wish: Wish, settings: Any, chosen: dict[str, Any], *, use_store: bool)
     session.use_ffmpeg(settings)
     with console.rich_progress() as progress:
         encoder = session.encoder(settings, chosen["batch_size"], progress)
+        session.warn_of_long_queries((wish.query,) if wish.query else (), encoder, progress)
         with session.store(settings, progress, wanted=use_store) as store:
             from rdmf_cli.pipeline.answer import SearchOptions
 

@@ -23,9 +23,9 @@ class View:
     min_score: float = 0.0
     show_all: bool = False
     clips: Path | None = None
-    cutting: Cutting = field(default_factory=Cutting)
     verbose: bool = False
     before: Callable[[Any], None] | None = None  # called with each answer that is printed as text, before it
+    cutting: Cutting = field(default_factory=Cutting)
 
 
 @dataclass

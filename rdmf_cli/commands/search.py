@@ -77,7 +77,7 @@ def search(
         copy=copy, smart=smart, pad=pad, merge_gap=merge_gap, max_clips=max_clips, name=name, force=force
     )
     options_cut.check_used(cutting, has_clips=clips is not None)
-    view = View(form, top, min_score, show_all, clips, cutting, verbose)
+    view = View(form, top, min_score, show_all, clips, verbose, cutting=cutting)
     videos = inputs.find(asked.places)
     if clips is not None:
         prepare(clips, cutting)
