@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from rdmf_cli.commands.options_cut import Cutting
 from rdmf_cli.commands.pictures import Pictures
 from rdmf_cli.errors import NOTHING_MATCHED, SomeVideosFailed, VideoError
 from rdmf_cli.timebase import format_time
@@ -28,6 +29,7 @@ class View:
     force: bool = False  # replace files that are there
     before: Callable[[Any], None] | None = None  # called with each answer that is printed as text, before it
     pictures: Pictures = field(default_factory=Pictures)
+    cutting: Cutting = field(default_factory=Cutting)
 
 
 @dataclass
@@ -123,7 +125,7 @@ class Report:
 
     def _cut_clips(self, answers: list[Any], folder: Path) -> None:
         """A file for each moment that was shown; after the search, so that no answer waits for it."""
-        from rdmf_cli.commands import clips, console, results
+        from rdmf_cli.commands import clips, results
 
         view = self.view
         chosen = [
@@ -131,16 +133,7 @@ class Report:
             for answer in answers
             if answer.relevance.confident or view.show_all
         ]
-        self.progress.start("cutting clips", sum(len(moments) for _, moments in chosen), "clips")
-        taken: set[str] = set()
-        written: list[Path] = []
-        for answer, moments in chosen:
-            for file in clips.cut_all(answer, moments, folder, taken):
-                self.progress.advance(1)
-                written.append(file)
-        self.progress.finish()
-        for file in written:
-            console.note(f"wrote {file}")
+        clips.cut_all(chosen, folder, view.cutting, self.progress)
 
 
 def _is_shown(answer: Any, view: View) -> bool:

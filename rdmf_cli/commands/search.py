@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from rdmf_cli.commands import exporting, inputs, options, options_pictures, pictures
+from rdmf_cli.commands import exporting, inputs, options, options_cut, options_pictures, pictures
 from rdmf_cli.commands.clips import prepare
 from rdmf_cli.commands.report import Report, View
 from rdmf_cli.errors import UsageError
@@ -47,6 +47,12 @@ def search(
     clips: options.Clips = None,
     export: options.Exports = None,
     force: options.Force = False,
+    copy: options_cut.Copy = False,
+    smart: options_cut.Smart = False,
+    pad: options_cut.Pad = 0.0,
+    merge_gap: options_cut.MergeGap = None,
+    max_clips: options_cut.MaxClips = None,
+    name: options_cut.Name = options_cut.DEFAULT_NAME,
     verbose: options.Verbose = False,
     plot: options_pictures.Plot = None,
     contact_sheet: options_pictures.ContactSheet = None,
@@ -75,13 +81,27 @@ def search(
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
     form = "json" if as_json else "jsonl" if as_jsonl else "text"
     exports = exporting.understand(export or [])
-    drawn = pictures.Pictures(plot, contact_sheet, report, embed, open_rank, preview, force)
-    view = View(form, top, min_score, show_all, clips, verbose, exports=exports, force=force, pictures=drawn)
+    cutting = options_cut.cutting(
+        copy=copy, smart=smart, pad=pad, merge_gap=merge_gap, max_clips=max_clips, name=name, force=force
+    )
+    options_cut.check_used(cutting, has_clips=clips is not None)
+    view = View(
+        form,
+        top,
+        min_score,
+        show_all,
+        clips,
+        verbose,
+        exports=exports,
+        force=force,
+        pictures=pictures.Pictures(plot, contact_sheet, report, embed, open_rank, preview, force),
+        cutting=cutting,
+    )
     videos = inputs.find(asked.places)
     exporting.check(exports, videos, asked.queries, force=force)
-    pictures.check(drawn, videos, form=form, top=top)
+    pictures.check(view.pictures, videos, form=form, top=top)
     if clips is not None:
-        prepare(clips)
+        prepare(clips, cutting)
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}
     answer_all(videos, asked.queries, settings, view, chosen, use_store=not no_cache)
 

@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 
 from rdmf_cli.errors import OutputError
-from rdmf_cli.export.clips import cut_clip
+from rdmf_cli.export.clips import EXACT, container_for, cut_clip
 from rdmf_cli.media.probe import VideoInfo
 from rdmf_cli.media.small_copy import shrink
+from rdmf_cli.media.tracks import tracks_of
 from rdmf_cli.moments import Moment
 
 HEIGHT_PX = 360
@@ -19,8 +20,9 @@ def small_clip(info: VideoInfo, moment: Moment) -> str:
     """The moment, cut exactly and made small, as `data:video/mp4;base64,…`. Raises VideoError, OutputError."""
     try:
         with tempfile.TemporaryDirectory(prefix="rdmf-") as folder:
-            whole, small = Path(folder, "whole.mp4"), Path(folder, "small.mp4")
-            cut_clip(info, moment, whole)
+            tracks = tracks_of(info)
+            whole, small = Path(folder, f"whole{container_for(tracks, EXACT)}"), Path(folder, "small.mp4")
+            cut_clip(info, tracks, moment, whole)
             shrink(whole, small, HEIGHT_PX)
             content = small.read_bytes()
     except OutputError as error:

@@ -49,15 +49,11 @@ def whole_file(final: Path, *, force: bool = False) -> Iterator[Path]:
         final = Path(os.path.realpath(final))
     temporary = final.with_name(f".rdmf-{uuid.uuid4().hex[:12]}{final.suffix}")
     try:
-        try:
-            temporary.open("xb").close()
-        except OSError as error:
-            raise _failed(final, error) from error
+        temporary.open("xb").close()
         yield temporary
-        try:
-            _publish(temporary, final, force=force)
-        except OSError as error:
-            raise _failed(final, error) from error
+        _publish(temporary, final, force=force)
+    except OSError as error:  # also from the block: the disk is full
+        raise _failed(final, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -70,14 +66,10 @@ def write_text(final: Path, text: str, *, force: bool = False) -> None:
 
 def write_bytes(final: Path, content: bytes, *, force: bool = False) -> None:
     """Write `content` to `final`. Raises OutputError."""
-    with whole_file(final, force=force) as temporary:
-        try:
-            with temporary.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())  # some file systems tell only now that they are full
-        except OSError as error:
-            raise _failed(final, error) from error
+    with whole_file(final, force=force) as temporary, temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())  # some file systems tell only now that they are full
 
 
 def encoded(text: str) -> bytes:

@@ -84,6 +84,11 @@ def ffmpeg_version() -> str:
     return _version_text(ffmpeg_path())
 
 
+def ffmpeg_number() -> tuple[int, int]:
+    """(major, minor) of the ffmpeg in use. Raises VideoError if there is none."""
+    return _version_number(ffmpeg_version())
+
+
 @lru_cache(maxsize=8)
 def _version_text(executable: str) -> str:
     try:

@@ -23,6 +23,7 @@ from rdmf_cli.export.otio import otio_text
 from rdmf_cli.export.timeline import doubts, editing_rate, timeline_of
 from rdmf_cli.media.frames import Sampling, open_frames
 from rdmf_cli.media.probe import probe
+from rdmf_cli.media.tracks import tracks_of
 from rdmf_cli.moments import Moment
 from tests import videos
 from tests.export.documents import answer, answers_of, selection_of
@@ -311,7 +312,7 @@ def test_selections_are_by_video() -> None:
 @pytest.mark.parametrize("found", [(0.6, 1.8), (0.62, 0.98), (0.639, 1.001), (1.64, 3.0)])
 def test_a_clip_and_a_timeline_show_the_same_frames(found: tuple[float, float], tmp_path: Path) -> None:
     info = probe(videos.constant_rate())
-    cut_clip(info, Moment(*found, 1.0, found[0]), tmp_path / "clip.mp4")
+    cut_clip(info, tracks_of(info), Moment(*found, 1.0, found[0]), tmp_path / "clip.mp4")
     frames = [
         videos.number_of(frame)
         for batch in open_frames(tmp_path / "clip.mp4", Sampling(1000, 36, 64)).batches(50)
