@@ -14,7 +14,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,28 @@ class Store:
             raise
         if earlier not in (None, checksum):
             self._remove_unused(str(earlier))
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep all other writers of this store out, for the moment that publishing something takes."""
+        with self._catalogue.writing():
+            yield
+
+    def contents_of(self, prefix: str) -> tuple[int, float, float]:
+        """Count, total and latest time of creation of the feature sets whose spec key starts with `prefix`."""
+        return self._catalogue.contents_of(prefix)
+
+    def feature_sets_of(self, prefix: str, since_s: float = -1.0) -> list[tuple[str, str, str, int, float]]:
+        """(fingerprint, spec key, checksum, rows, created) of such feature sets made after `since_s`."""
+        return self._catalogue.feature_sets_of(prefix, since_s)
+
+    def num_feature_sets(self, fingerprint: str, prefix: str) -> int:
+        """How many such feature sets one video has."""
+        return self._catalogue.num_feature_sets(fingerprint, prefix)
+
+    def paths_of(self, fingerprint: str | None = None) -> list[tuple[str, Path, float | None]]:
+        """(fingerprint, path, time of last change in s if known) of one video or of all, the last seen first."""
+        return self._catalogue.paths_of(fingerprint)
 
     def put_failure(self, path: Path, message: str) -> None:
         """Remember that the file at `path`, as it is now, can't be used."""
