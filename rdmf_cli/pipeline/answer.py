@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from rdmf_cli.media.probe import VideoInfo
 from rdmf_cli.moments import Moment, Relevance
 from rdmf_cli.timebase import rate_text
+
+if TYPE_CHECKING:
+    from rdmf_cli.pipeline.query import Query
 
 SCHEMA = "rdmf.search/1"
 
@@ -28,6 +31,7 @@ class Answer:
     times_s: NDArray[np.float64]  # (T,) one per snippet
     saliency: NDArray[np.float32]  # (T,) in [0, 1]
     warnings: tuple[str, ...] = ()
+    asked: Query | None = None  # the whole query, of which `query` is the text; None: a text and nothing else
 
 
 @dataclass
@@ -87,7 +91,7 @@ def answer_to_json(answer: Answer, *, top: int | None = None) -> dict[str, Any]:
             "source_fps": rate_text(info.source_fps),
             "start_time_s": round(info.start_time_s, 6),
         },
-        "query": {"text": answer.query},
+        "query": {"text": answer.query} if answer.asked is None else answer.asked.to_json(),
         "relevance": {
             "score": round(answer.relevance.score, 4),
             "cutoff": answer.relevance.cutoff,

@@ -18,6 +18,7 @@ from rdmf_cli.encoders.base import FeatureSpec
 from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.store import Store, nearest
 from rdmf_cli.store.generations import Contents, Generations, Manifest, Part, without
+from rdmf_cli.store.listing import contents_of, feature_sets_of, num_feature_sets
 from rdmf_cli.store.nearest import DamagedIndex, Entry, Segment
 
 _ATTEMPTS = 5  # to publish before others do
@@ -74,7 +75,7 @@ def sample_fps_of(spec_key: str) -> float:
 def wanted_entries(store: Store, spec: FeatureSpec) -> dict[str, Entry]:
     """One feature set for each video that the encoder has seen, in order of entry: at a usual rate, else the newest."""
     chosen: dict[str, tuple[tuple[bool, float], Entry]] = {}
-    for video_id, spec_key, checksum, num_rows, created_s in store.feature_sets_of(prefix_of(spec)):
+    for video_id, spec_key, checksum, num_rows, created_s in feature_sets_of(store, prefix_of(spec)):
         rank = (sample_fps_of(spec_key) in _USUAL_FPS, created_s)
         if video_id not in chosen or rank > chosen[video_id][0]:
             chosen[video_id] = (rank, Entry(video_id, spec_key, checksum, num_rows))
@@ -84,10 +85,10 @@ def wanted_entries(store: Store, spec: FeatureSpec) -> dict[str, Entry]:
 def build(store: Store, spec: FeatureSpec, entries: Sequence[Entry], progress: Progress, *, cluster: bool) -> Segment:
     """A segment of `entries` from their feature files."""
 
-    def load(entry: Entry) -> NDArray[np.float32] | None:
+    def load(entry: Entry) -> tuple[NDArray[np.float32], float] | None:
         progress.advance(entry.num_rows)
         found = store.load(entry.video_id, spec_of(spec, entry.spec_key))
-        return None if found is None else found.features
+        return None if found is None else (found.features, found.duration_s)
 
     progress.start("updating the library's index", None if cluster else sum(e.num_rows for e in entries), "snippets")
     try:
@@ -99,7 +100,7 @@ def build(store: Store, spec: FeatureSpec, entries: Sequence[Entry], progress: P
 def _caught_up(store: Store, spec: FeatureSpec, progress: Progress) -> bool:
     """One attempt; False if another process has published meanwhile."""
     generations = Generations(store, spec.fingerprint, spec.dim)
-    contents = Contents(*store.contents_of(prefix_of(spec)))
+    contents = Contents(*contents_of(store, prefix_of(spec)))
     base, is_damaged = Manifest(), False
     try:
         base = generations.read()
@@ -118,11 +119,11 @@ def _caught_up(store: Store, spec: FeatureSpec, progress: Progress) -> bool:
 
 def _only_added(store: Store, spec: FeatureSpec, base: Manifest, contents: Contents) -> _Change | None:
     """The change if it is nothing but new videos, without a look at what the index has; None if it is more."""
-    new = store.feature_sets_of(prefix_of(spec), base.contents.newest_s)
+    new = feature_sets_of(store, prefix_of(spec), base.contents.newest_s)
     total_s = base.contents.total_s + sum(created_s for *_, created_s in new)
     if base.contents.count + len(new) != contents.count or not math.isclose(total_s, contents.total_s, rel_tol=1e-14):
         return None
-    if any(store.num_feature_sets(video_id, prefix_of(spec)) != 1 for video_id in {row[0] for row in new}):
+    if any(num_feature_sets(store, video_id, prefix_of(spec)) != 1 for video_id in {row[0] for row in new}):
         return None
     return _Change(list(base.parts), [Entry(*row[:4]) for row in new])
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # encoders/base is in the same row: known as a type, not impo
 
 FILE_NAME = "catalogue.sqlite"
 BUSY_S = 10.0  # how long to wait for another process; our own transactions take milliseconds
-_STARTS = "substr(spec_key, 1, length(?1)) = ?1"
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _NO_ACCESS = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 # On a full disk SQLite can't even make the lock file that a writable catalogue needs, and calls it an I/O error.
@@ -119,36 +118,6 @@ class Catalogue:
         )
         self._connection.execute("DELETE FROM failure WHERE path = ?", (os.fsencode(path),))
 
-    def contents_of(self, prefix: str) -> tuple[int, float, float]:
-        """Count, total and latest time of creation of the feature sets whose spec key starts with `prefix`."""
-        row = self._row(f"SELECT count(*), total(created_s), max(created_s) FROM feature_set WHERE {_STARTS}", (prefix,))
-        count, total_s, newest_s = row if row is not None else (0, 0.0, None)
-        return int(count), float(total_s), float(newest_s or 0.0)
-
-    def feature_sets_of(self, prefix: str, since_s: float = -1.0) -> list[tuple[str, str, str, int, float]]:
-        """(fingerprint, spec key, checksum, rows, created) of the sets made after `since_s`, in order of entry."""
-        sql = (
-            "SELECT fingerprint, spec_key, checksum, num_rows, created_s FROM feature_set "
-            f"WHERE {_STARTS} AND created_s > ?2 ORDER BY created_s, rowid"
-        )
-        # The checksum becomes a file name: what is not exactly a hash is not used.
-        return [row for row in self._rows(sql, (prefix, since_s)) if _CHECKSUM.fullmatch(str(row[2]))]
-
-    def num_feature_sets(self, fingerprint: str, prefix: str) -> int:
-        """How many feature sets of one video have a spec key that starts with `prefix`."""
-        row = self._row(f"SELECT count(*) FROM feature_set WHERE {_STARTS} AND fingerprint = ?2", (prefix, fingerprint))
-        return int(row[0]) if row is not None else 0
-
-    def paths_of(self, fingerprint: str | None = None) -> list[tuple[str, Path, float | None]]:
-        """(fingerprint, path, time of last change in s if known) of one video or of all, the last seen first."""
-        sql = "SELECT fingerprint, path, mtime_ns FROM path WHERE ?1 IS NULL OR fingerprint = ?1 ORDER BY seen_s DESC"
-        if fingerprint is not None:
-            sql = sql.replace("?1 IS NULL OR ", "")  # so that SQLite uses its index
-        return [
-            (str(found), Path(os.fsdecode(path)), None if mtime_ns is None else mtime_ns / 1e9)
-            for found, path, mtime_ns in self._rows(sql, (fingerprint,))
-        ]
-
     def is_used(self, checksum: str) -> bool:
         """Does any feature set live in the file of this name?"""
         return self._row("SELECT 1 FROM feature_set WHERE checksum = ?", (checksum,)) is not None
@@ -168,6 +137,11 @@ class Catalogue:
             (os.fsencode(path), size_bytes, mtime_ns),
         )
 
+    def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query of a module of this package."""
+        with self._lock, explained(self._file):
+            return self._connection.execute(sql, values).fetchall()
+
     def _put_video(self, fingerprint: str, now_s: float) -> None:
         self._connection.execute("INSERT OR IGNORE INTO video VALUES (?, ?)", (fingerprint, now_s))
 
@@ -175,10 +149,6 @@ class Catalogue:
         with self._lock, explained(self._file):
             row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
             return row
-
-    def _rows(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        with self._lock, explained(self._file):
-            return self._connection.execute(sql, values).fetchall()
 
     def _text(self, sql: str, values: tuple[Any, ...]) -> str | None:
         row = self._row(sql, values)

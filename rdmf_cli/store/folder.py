@@ -14,8 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -53,6 +52,11 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             real = folder.resolve()
         return cls(real, Catalogue.open(real), progress)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """For the modules beside this one: records, claims, upkeep."""
+        return self._catalogue
 
     @property
     def read_only(self) -> bool:
@@ -115,28 +119,6 @@ class Store:
             raise
         if earlier not in (None, checksum):
             self._remove_unused(str(earlier))
-
-    @contextmanager
-    def exclusively(self) -> Iterator[None]:
-        """Keep all other writers of this store out, for the moment that publishing something takes."""
-        with self._catalogue.writing():
-            yield
-
-    def contents_of(self, prefix: str) -> tuple[int, float, float]:
-        """Count, total and latest time of creation of the feature sets whose spec key starts with `prefix`."""
-        return self._catalogue.contents_of(prefix)
-
-    def feature_sets_of(self, prefix: str, since_s: float = -1.0) -> list[tuple[str, str, str, int, float]]:
-        """(fingerprint, spec key, checksum, rows, created) of such feature sets made after `since_s`."""
-        return self._catalogue.feature_sets_of(prefix, since_s)
-
-    def num_feature_sets(self, fingerprint: str, prefix: str) -> int:
-        """How many such feature sets one video has."""
-        return self._catalogue.num_feature_sets(fingerprint, prefix)
-
-    def paths_of(self, fingerprint: str | None = None) -> list[tuple[str, Path, float | None]]:
-        """(fingerprint, path, time of last change in s if known) of one video or of all, the last seen first."""
-        return self._catalogue.paths_of(fingerprint)
 
     def put_failure(self, path: Path, message: str) -> None:
         """Remember that the file at `path`, as it is now, can't be used."""

@@ -118,7 +118,7 @@ class Generations:
                 temporary = stack.enter_context(files.staged(folder, []))
                 nearest.write(segment, temporary)
                 staged.append((temporary, f"{uuid.uuid4().hex}{_SUFFIX}", segment))
-            with self._store.exclusively():
+            with self._store.catalogue.writing():
                 if not force and self.read().generation != base.generation:
                     return None
                 parts = [Part(name, segment.num_rows, segment.is_clustered) for _, name, segment in staged]
@@ -168,9 +168,8 @@ def _remove_others(folder: Path, named: set[str]) -> None:
 
 def remove_all(store: Store, name: str) -> None:
     """Forget the index of one encoder. Raises StoreError."""
-    with explained(store.folder), store.exclusively():
+    with explained(store.folder), store.catalogue.writing():
         folder = files.real_folder(store.folder, ROOM, name)
         (folder / _MANIFEST).unlink(missing_ok=True)
         if folder.is_dir():
             _remove_others(folder, set())
-

@@ -64,8 +64,11 @@ class Hits:
 class Segment:
     """Rows of several videos. Concurrent searches are safe; nothing is ever added."""
 
-    def __init__(self, index: Any, entries: Sequence[Entry], checksums: NDArray[np.uint32] | None) -> None:
+    def __init__(
+        self, index: Any, entries: Sequence[Entry], lengths_s: Sequence[float], checksums: NDArray[np.uint32] | None
+    ) -> None:
         self.entries = tuple(entries)
+        self.lengths_s = np.array(lengths_s, dtype=np.float64)  # (E,) of the videos
         counts = np.array([entry.num_rows for entry in entries], dtype=np.int64)
         self.first_row = np.concatenate([[0], np.cumsum(counts)])  # (E + 1,)
         self._index = index
@@ -87,7 +90,7 @@ class Segment:
         allowed (E,): only rows of these entries. Exact in a small segment, nearly so in a clustered one. Raises
         DamagedIndex.
         """
-        import faiss
+        faiss = _faiss()
 
         rows = self.num_rows if allowed is None else int(np.diff(self.first_row)[allowed].sum())
         if rows == 0 or count < 1:
@@ -134,7 +137,7 @@ class Segment:
             self._unchecked.pop(number, None)  # two threads may both have checked it
 
 
-Load = Callable[[Entry], NDArray[np.float32] | None]
+Load = Callable[[Entry], tuple[NDArray[np.float32], float] | None]  # features (T, D) and the video's length in s
 
 
 def build(entries: Sequence[Entry], load: Load, dim: int, *, cluster: bool = True, seed: int = 0) -> Segment:
@@ -142,7 +145,7 @@ def build(entries: Sequence[Entry], load: Load, dim: int, *, cluster: bool = Tru
 
     `cluster`: sort many rows into lists, which takes time once and saves it at every search.
     """
-    import faiss
+    faiss = _faiss()
 
     total = sum(entry.num_rows for entry in entries)
     num_lists = int(total**0.5) if cluster and total >= CLUSTER_FROM else 1
@@ -153,13 +156,14 @@ def build(entries: Sequence[Entry], load: Load, dim: int, *, cluster: bool = Tru
     index.cp.niter, index.cp.seed = _TRAIN_ROUNDS, seed + 1
     index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, _TRAIN_ROWS
     index.train(_sample(entries, load, dim, _TRAIN_ROWS * num_lists / max(total, 1), seed))
-    entered = []
+    entered, lengths_s = [], []
     for entry in entries:
-        features = load(entry)
-        if features is not None and features.shape == (entry.num_rows, dim):
-            index.add(np.ascontiguousarray(features, dtype=np.float32))
+        loaded = load(entry)
+        if loaded is not None and loaded[0].shape == (entry.num_rows, dim):
+            index.add(np.ascontiguousarray(loaded[0], dtype=np.float32))
             entered.append(entry)
-    return Segment(index, entered, None)
+            lengths_s.append(loaded[1])
+    return Segment(index, entered, lengths_s, None)
 
 
 def _sample(entries: Sequence[Entry], load: Load, dim: int, share: float, seed: int) -> NDArray[np.float32]:
@@ -170,15 +174,15 @@ def _sample(entries: Sequence[Entry], load: Load, dim: int, share: float, seed: 
     parts = []
     for entry in entries:
         chosen = rng.random(entry.num_rows) < share
-        features = load(entry) if chosen.any() else None
-        if features is not None and len(features) == len(chosen):
-            parts.append(features[chosen])
+        loaded = load(entry) if chosen.any() else None
+        if loaded is not None and len(loaded[0]) == len(chosen):
+            parts.append(loaded[0][chosen])
     return np.concatenate(parts) if parts else np.zeros((1, dim), np.float32)
 
 
 def write(segment: Segment, file: Path) -> None:
     """Write a segment made by `build`, and fsync it. Raises StoreError, OSError."""
-    import faiss
+    faiss = _faiss()
 
     index = segment._index
     try:
@@ -189,6 +193,7 @@ def write(segment: Segment, file: Path) -> None:
         raise OSError(f"{file}: {' '.join(str(error).split())[-120:]}") from error
     notes = {
         "entries": [astuple(entry) for entry in segment.entries],
+        "lengths_s": segment.lengths_s.tolist(),
         "checksums": [_list_checksum(index, number) for number in range(index.nlist)],
     }
     text = json.dumps(notes, separators=(",", ":")).encode()
@@ -207,23 +212,25 @@ def open_segment(file: Path, dim: int) -> Segment:
 
     Everything that FAISS interprets is checked before FAISS sees it: a damaged header could crash it.
     """
-    import faiss
+    faiss = _faiss()
 
     try:
         notes = _read_notes(file)
         index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         entries = [Entry(str(a), str(b), str(c), int(d)) for a, b, c, d in notes["entries"]]
+        lengths_s = [float(length_s) for length_s in notes["lengths_s"]]
         checksums = np.array(notes["checksums"], dtype=np.uint32)
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, struct.error) as error:
         raise DamagedIndex(f"{' '.join(str(error).split())[-160:]}") from error
-    if index.d != dim or index.ntotal != sum(entry.num_rows for entry in entries) or len(checksums) != index.nlist:
+    sizes_fit = len(checksums) == index.nlist and len(lengths_s) == len(entries)
+    if index.d != dim or index.ntotal != sum(entry.num_rows for entry in entries) or not sizes_fit:
         raise DamagedIndex("contradicts itself")
     lists = faiss.downcast_InvertedLists(index.invlists)
     if hasattr(lists, "prefetch_nthread"):
         lists.prefetch_nthread = 0  # else 32 threads wake for each query
-    return Segment(index, entries, checksums)
+    return Segment(index, entries, lengths_s, checksums)
 
 
 def _read_notes(file: Path) -> dict[str, Any]:
@@ -247,7 +254,7 @@ def _read_notes(file: Path) -> dict[str, Any]:
 
 def _list_checksum(index: Any, number: int) -> int:
     """CRC-32 of a list's codes and row numbers."""
-    import faiss
+    faiss = _faiss()
 
     lists = faiss.downcast_InvertedLists(index.invlists)
     size = lists.list_size(number)
@@ -260,6 +267,13 @@ def _list_checksum(index: Any, number: int) -> int:
     finally:
         lists.release_codes(number, codes)
         lists.release_ids(number, ids)
+
+
+def _faiss() -> Any:
+    """FAISS, when it is needed: importing it takes 0.2 s, and its types are not those that it has at run time."""
+    import faiss
+
+    return faiss
 
 
 def batches_of(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

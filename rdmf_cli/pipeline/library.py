@@ -1,0 +1,433 @@
+"""Search all that is indexed: which video, and where in it.
+
+The index of all snippets (store/nearest.py) names the videos that may answer; those are answered by the same fusion and
+head as a single video, on their stored features, until no further one can be better than what is found. So the index
+decides which videos are looked at, never what is said about them.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdmf_cli.encoders.base import Encoder, FeatureSpec
+from rdmf_cli.errors import StoreError, VideoError
+from rdmf_cli.media.probe import VideoInfo, probe
+from rdmf_cli.moments import Relevance
+from rdmf_cli.pipeline.answer import Answer
+from rdmf_cli.pipeline.calibration import CUTOFF, Calibration, calibrate, picture_scale
+from rdmf_cli.pipeline.index import Indexed
+from rdmf_cli.pipeline.query import Encoded, Query, encode_queries
+from rdmf_cli.pipeline.ranking import Candidate, Ranked, rank
+from rdmf_cli.pipeline.refresh import build, refresh, sample_fps_of, spec_of, wanted_entries
+from rdmf_cli.pipeline.search import answer_videos
+from rdmf_cli.progress import SILENT, Progress
+from rdmf_cli.store import Store, VideoFeatures
+from rdmf_cli.store.generations import Generations, remove_all
+from rdmf_cli.store.listing import Place, encoders_of, places_of
+from rdmf_cli.store.nearest import DamagedIndex, Entry, Hits, Segment
+
+__all__ = ["Library", "LibraryAnswer", "LibraryHit", "LibraryOptions", "Twin", "refresh"]
+
+_FIRST_HITS, _MOST_HITS = 256, 4096  # snippets asked for at once
+_ROUNDS = 24  # of asking again without the videos that are known
+_MORE_VIDEOS = 24  # candidates beyond what would fill the ranking
+_BATCH = 8  # videos answered together
+_ALIKE = 0.88  # of the way from unrelated pictures to equal ones, from which two show the same
+_DOUBT = 0.02  # by which half precision may change a cosine
+_NO_RATE = Fraction(25)
+
+
+@dataclass(frozen=True)
+class LibraryOptions:
+    """What a caller may choose about a library search."""
+
+    top: int = 10
+    per_video: int = 2  # 0: any number
+    path_glob: tuple[str, ...] = ()  # any of them; against the whole path and the file's name
+    min_length_s: float = 0.0  # of the video
+    since_s: float | None = None  # videos whose file has changed at this time (Unix, s) or later
+    show_all: bool = False  # rank videos, too, that don't match confidently
+    merge: bool = True  # near-identical moments of several videos are one hit
+    min_score: float = 0.0
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A moment of another video that shows the same."""
+
+    video_id: str
+    path: Path
+    start_s: float
+    end_s: float
+    score: float
+
+
+@dataclass(frozen=True)
+class LibraryHit:
+    """One place of the ranking: `answer.moments[moment]` of one video."""
+
+    answer: Answer  # its moments are those in the ranking only
+    moment: int
+    score: float  # in [0, 1]: how likely the video answers, times the moment's strength relative to its best moment
+    also: tuple[Twin, ...] = ()
+    copies: tuple[Path, ...] = ()  # further paths of the very same content
+
+
+@dataclass(frozen=True)
+class LibraryAnswer:
+    """What the library says to one query."""
+
+    query: Query
+    hits: tuple[LibraryHit, ...]  # best first
+    best: Relevance  # of the video that answers best, whether it is shown or not
+    num_videos: int  # searched, after filters
+    num_snippets: int
+    nearest_s: float  # spent on finding candidates
+    total_s: float
+
+    @property
+    def answers(self) -> list[Answer]:
+        """One per video with a hit, in the order of their best hits."""
+        return list({id(hit.answer): hit.answer for hit in self.hits}.values())
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """A video that may answer."""
+
+    entry: Entry
+    cosine: float  # of its best snippet, by the index
+    row: int  # that snippet
+
+
+Part = tuple[Segment, NDArray[np.bool_]]  # a segment and (E,) which of its entries count
+
+
+class Library:
+    """Everything that one encoder has seen, open for queries. Not shared between threads."""
+
+    def __init__(
+        self, store: Store, encoder: Encoder, calibration: Calibration, parts: list[Part], progress: Progress
+    ) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._calibration = calibration
+        self._parts = parts
+        self._progress = progress
+        self._spec = _spec(encoder)
+        self._infos: dict[Path, VideoInfo] = {}
+        self._places: dict[str, list[Place]] | None = None
+        self._alike: float | None = None
+
+    @classmethod
+    def open(cls, store: Store, encoder: Encoder, progress: Progress = SILENT) -> Library:
+        """Bring the index up to date and map it. Raises StoreError if the encoder has seen no video."""
+        parts = _current_parts(store, _spec(encoder), progress)
+        if not any(counts.any() for _, counts in parts):
+            raise _empty(store, encoder)
+        return cls(store, encoder, calibrate(encoder, store), parts, progress)
+
+    @property
+    def num_videos(self) -> int:
+        """Videos that can be found."""
+        return sum(int(counts.sum()) for _, counts in self._parts)
+
+    @property
+    def num_snippets(self) -> int:
+        """Their snippets."""
+        return sum(int(np.diff(segment.first_row)[counts].sum()) for segment, counts in self._parts)
+
+    def encode(self, queries: Iterable[str | Query]) -> Encoded:
+        """Queries ready for `search`. Raises UsageError, VideoError for pictures that can't be read."""
+        return encode_queries(list(queries), self._encoder, self._calibration, self._store)
+
+    def search(self, encoded: Encoded, number: int, options: LibraryOptions) -> LibraryAnswer:
+        """The answer to query `number` of `encoded`. An index found damaged is told and built again."""
+        try:
+            return self._search(encoded, number, options)
+        except DamagedIndex as problem:
+            self._progress.warn(f"the library's index is damaged ({problem}); it is built again")
+        if not self._store.read_only:
+            remove_all(self._store, self._spec.fingerprint)
+            self._parts = _current_parts(self._store, self._spec, self._progress)
+        else:
+            self._parts = _in_memory(self._store, self._spec, [], self._progress)
+        try:
+            return self._search(encoded, number, options)
+        except DamagedIndex as problem:
+            raise StoreError(f"{self._store.folder}: the index can't be built: {problem}") from problem
+
+    def _search(self, encoded: Encoded, number: int, options: LibraryOptions) -> LibraryAnswer:
+        started = time.perf_counter()
+        vector, general = encoded.vectors[number], encoded.generality[number : number + 1]
+        allowed = [counts & self._passes(segment, options) for segment, counts in self._parts]
+        leads = self._leads(vector, allowed, options)
+        found_s = time.perf_counter()
+        best = Relevance(0.0, CUTOFF)
+        answers: dict[str, tuple[Answer, VideoFeatures]] = {}
+        candidates: list[Candidate] = []
+        ranked: list[Ranked] = []
+        waiting = iter(leads)
+        while batch := list(islice(waiting, _BATCH)):
+            bound = float(self._bounds(vector, general, batch[:1])[0])  # no later lead can be better
+            is_full = len(ranked) == options.top and ranked[-1].candidate.score >= bound
+            if answers and (is_full or (bound < CUTOFF and not options.show_all)):
+                break
+            for answer, features in self._answered(batch, encoded, number):
+                if answer.relevance.score > best.score:
+                    best = answer.relevance
+                if answer.relevance.confident or options.show_all:
+                    answers[answer.video_id] = (answer, features)
+                    candidates += _candidates(answer, features, options)
+            ranked = rank(candidates, options.top, options.per_video, self._alike_from(options))
+        return LibraryAnswer(
+            query=encoded.queries[number],
+            hits=tuple(self._hits(ranked, answers)),
+            best=best,
+            num_videos=sum(int(mask.sum()) for mask in allowed),
+            num_snippets=self.num_snippets,
+            nearest_s=found_s - started,
+            total_s=time.perf_counter() - started,
+        )
+
+    def _leads(
+        self, vector: NDArray[np.float32], allowed: list[NDArray[np.bool_]], options: LibraryOptions
+    ) -> list[_Lead]:
+        """Videos with the best snippets, best first."""
+        wanted = options.top + _MORE_VIDEOS
+        leads: list[_Lead] = []
+        for (segment, _), mask in zip(self._parts, allowed, strict=True):
+            leads += islice(best_of_videos(segment, vector, mask, wanted), wanted)
+        return sorted(leads, key=lambda lead: -lead.cosine)[:wanted]
+
+    def _bounds(
+        self, vector: NDArray[np.float32], general: NDArray[np.float32], leads: list[_Lead]
+    ) -> NDArray[np.float64]:
+        """The most that the relevance of each can be: as if all its best snippets were as good as the best one."""
+        cosines = np.array([[lead.cosine + _DOUBT] for lead in leads], np.float32)
+        count = len(leads)
+        return self._calibration.relevance(np.repeat(vector[None], count, 0), cosines, np.repeat(general, count))
+
+    def _answered(self, leads: list[_Lead], encoded: Encoded, number: int) -> Iterator[tuple[Answer, VideoFeatures]]:
+        """The full answers of a few videos. Raises DamagedIndex if the index does not fit their features."""
+        vector = encoded.vectors[number]
+        videos = []
+        for lead in leads:
+            features = self._store.load(lead.entry.video_id, spec_of(self._spec, lead.entry.spec_key))
+            if features is None:
+                continue  # damaged, and the store has said so; or removed a moment ago
+            if len(features.features) == lead.entry.num_rows:
+                difference = abs(float(features.features[lead.row] @ vector) - lead.cosine)
+                if difference > _DOUBT * max(1.0, float(np.linalg.norm(vector))):
+                    raise DamagedIndex("it does not fit the features")
+            path = self._path_of(lead.entry.video_id)
+            info = _unread(path, features.duration_s)
+            videos.append(Indexed(info, lead.entry.video_id, sample_fps_of(lead.entry.spec_key), features))
+        if not videos:
+            return
+        query, general = encoded.queries[number], encoded.generality[number : number + 1]
+        found = answer_videos(videos, [query.label], vector[None], self._calibration, general=general)
+        for indexed, [answer] in zip(videos, found, strict=True):
+            yield replace(answer, asked=query), indexed.features
+
+    def _hits(self, ranked: list[Ranked], answers: dict[str, tuple[Answer, VideoFeatures]]) -> Iterator[LibraryHit]:
+        """The ranking with everything that is shown about its videos, and with only its moments."""
+        moments = {
+            video_id: tuple(hit.candidate.moment for hit in ranked if hit.candidate.video_id == video_id)
+            for video_id in dict.fromkeys(hit.candidate.video_id for hit in ranked)
+        }
+        shown = {
+            video_id: self._described(replace(answers[video_id][0], moments=chosen))
+            for video_id, chosen in moments.items()
+        }
+        for hit in ranked:
+            video_id = hit.candidate.video_id
+            answer = shown[video_id]
+            also = tuple(
+                Twin(c.video_id, self._path_of(c.video_id), c.moment.start_s, c.moment.end_s, c.score) for c in hit.also
+            )
+            copies = tuple(place.path for place in self._places_of(video_id) if place.path != answer.info.path)
+            yield LibraryHit(answer, moments[video_id].index(hit.candidate.moment), hit.candidate.score, also, copies)
+
+    def _described(self, answer: Answer) -> Answer:
+        """With what the file itself says, if it is still there."""
+        path = answer.info.path
+        if path not in self._infos:
+            try:
+                self._infos[path] = probe(path)
+            except VideoError as problem:
+                missing = f"{path}: not there any more" if not path.exists() else str(problem)
+                return replace(answer, warnings=(*answer.warnings, f"{missing}; the answer is from the library"))
+        return replace(answer, info=self._infos[path])
+
+    def _passes(self, segment: Segment, options: LibraryOptions) -> NDArray[np.bool_]:
+        """(E,) which videos pass the filters."""
+        passes = segment.lengths_s >= options.min_length_s
+        if options.path_glob or options.since_s is not None:
+            passes &= np.array([self._is_wanted(entry.video_id, options) for entry in segment.entries], dtype=bool)
+        return np.asarray(passes)
+
+    def _is_wanted(self, video_id: str, options: LibraryOptions) -> bool:
+        """True if one path of the video passes all filters of paths."""
+        if self._places is None:
+            self._places = {}
+            for place in places_of(self._store):
+                self._places.setdefault(place.video_id, []).append(place)
+        return any(passes(place, options) for place in self._places.get(video_id, []))
+
+    def _places_of(self, video_id: str) -> list[Place]:
+        return places_of(self._store, video_id) if self._places is None else self._places.get(video_id, [])
+
+    def _path_of(self, video_id: str) -> Path:
+        """Where the video lies: the first known path that exists, else the first known."""
+        paths = [place.path for place in self._places_of(video_id)]
+        return next((path for path in paths if path.exists()), paths[0] if paths else Path(video_id))
+
+    def _alike_from(self, options: LibraryOptions) -> float:
+        """Cosine from which two pictures are the same to this encoder."""
+        if not options.merge:
+            return 2.0
+        if self._alike is None:
+            unrelated = picture_scale(self._encoder, self._store).unrelated
+            self._alike = unrelated + _ALIKE * (1 - unrelated)
+        return self._alike
+
+
+def passes(place: Place, options: LibraryOptions) -> bool:
+    """True if a path has the name and the age that were asked for."""
+    if options.since_s is not None and (place.changed_s is None or place.changed_s < options.since_s):
+        return False
+    path, name = str(place.path), place.path.name
+    globs = options.path_glob
+    return not globs or any(fnmatch.fnmatch(path, glob) or fnmatch.fnmatch(name, glob) for glob in globs)
+
+
+def best_of_videos(
+    segment: Segment, vector: NDArray[np.float32], allowed: NDArray[np.bool_], wanted: int
+) -> Iterator[_Lead]:
+    """Up to `wanted` videos of a segment, each with its best snippet.
+
+    A long video full of matches fills the first list of snippets alone; then the rest is asked again without it.
+    """
+    allowed, found, count = allowed.copy(), 0, _FIRST_HITS
+    for _ in range(_ROUNDS):
+        hits: Hits = segment.search(vector, count, allowed)
+        entries, firsts = np.unique(hits.entry, return_index=True)
+        for entry, first in zip(entries.tolist(), firsts.tolist(), strict=True):
+            yield _Lead(segment.entries[entry], float(hits.cosine[first]), int(hits.row[first]))
+        found += len(entries)
+        allowed[entries] = False
+        if found >= wanted or len(hits.row) < count or not allowed.any():
+            return
+        count = min(2 * count, _MOST_HITS)
+
+
+def _spec(encoder: Encoder) -> FeatureSpec:
+    return FeatureSpec(encoder.name, encoder.fingerprint, encoder.dim, "")
+
+
+def _current_parts(store: Store, spec: FeatureSpec, progress: Progress) -> list[Part]:
+    """The index brought up to date, as far as that is possible."""
+    try:
+        refresh(store, spec, progress, compact=False)
+    except StoreError as problem:
+        progress.warn(f"the library's index could not be kept: {problem}")
+    parts = _counting(_opened(store, spec, progress))
+    return parts + _in_memory(store, spec, parts, progress)
+
+
+def _opened(store: Store, spec: FeatureSpec, progress: Progress) -> list[tuple[Segment, tuple[int, ...]]]:
+    """What is published, with the numbers of removed entries; nothing if it can't be used."""
+    try:
+        manifest, segments = Generations(store, spec.fingerprint, spec.dim).open_newest()
+    except DamagedIndex as problem:
+        progress.warn(f"the library's index can't be used ({problem}); it is built again")
+        return []
+    return [(segment, part.removed) for segment, part in zip(segments, manifest.parts, strict=True)]
+
+
+def _counting(opened: list[tuple[Segment, tuple[int, ...]]]) -> list[Part]:
+    """Masks in place of numbers."""
+    parts = []
+    for segment, removed in opened:
+        counts = np.ones(len(segment.entries), dtype=bool)
+        counts[list(removed)] = False
+        parts.append((segment, counts))
+    return parts
+
+
+def _in_memory(store: Store, spec: FeatureSpec, parts: list[Part], progress: Progress) -> list[Part]:
+    """What the published index lacks, because the store can't be written or the index was damaged; `parts` adjusted."""
+    if store.read_only is False and parts:
+        return []
+    missing = wanted_entries(store, spec)
+    for segment, counts in parts:
+        for number, entry in enumerate(segment.entries):
+            if counts[number] and missing.pop(entry.video_id, None) != entry:
+                counts[number] = False
+    if not missing:
+        return []
+    segment = build(store, spec, list(missing.values()), progress, cluster=False)
+    return _counting([(segment, ())])
+
+
+def _candidates(answer: Answer, features: VideoFeatures, options: LibraryOptions) -> list[Candidate]:
+    """Its moments that may be shown. A ranking takes few of one video; the rest would only cost time.
+
+    How strong a moment is says where in its video it ranks, not whether another video answers better: measured on the
+    development videos, the strength itself puts the right video first less often (docs/library-search.md).
+    """
+    most = options.top if options.per_video == 0 else min(options.per_video, options.top)
+    found = []
+    for moment in answer.moments[:most]:
+        score = answer.relevance.score * moment.score / max(answer.moments[0].score, 1e-9)
+        if score < options.min_score:
+            continue
+        inside = (features.times_s >= moment.start_s) & (features.times_s < moment.end_s)
+        found.append(Candidate(answer.video_id, moment, score, features.features[inside]))
+    return found
+
+
+def _unread(path: Path, duration_s: float) -> VideoInfo:
+    """What stands for a file that nobody has looked into: no size and no rate."""
+    return VideoInfo(
+        path=path,
+        stream_index=0,
+        width=0,
+        height=0,
+        coded_width=0,
+        coded_height=0,
+        rotation=0,
+        sample_aspect=Fraction(1),
+        source_fps=_NO_RATE,
+        time_base=1 / _NO_RATE,
+        duration_s=duration_s,
+        start_time_s=0.0,
+        is_variable_rate=False,
+        codec="",
+        pixel_format="",
+        container="",
+        has_audio=False,
+        num_frames_claimed=0,
+    )
+
+
+def _empty(store: Store, encoder: Encoder) -> StoreError:
+    others = encoders_of(store)
+    others.pop(encoder.name, None)
+    if not others:
+        return StoreError(f"{store.folder}: the library is empty", hint="index a folder first: rdmf index FOLDER")
+    seen = ", ".join(f"{count} with {name}" for name, count in sorted(others.items(), key=lambda item: -item[1]))
+    return StoreError(
+        f"{store.folder}: no video is indexed with the encoder {encoder.name} ({seen})",
+        hint=f"index with it: rdmf index FOLDER --encoder {encoder.name}; or search with --encoder of the others",
+    )
