@@ -76,6 +76,7 @@ class Outcome:
     answers: list[Answer] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     timings: Timings = field(default_factory=Timings)
+    library: dict[str, Any] | None = None  # `library` of the JSON answer, if all that is indexed was searched
 
 
 def answer_to_json(answer: Answer, *, top: int | None = None) -> dict[str, Any]:
@@ -86,9 +87,10 @@ def answer_to_json(answer: Answer, *, top: int | None = None) -> dict[str, Any]:
             "path": str(info.path),
             "id": answer.video_id,
             "duration_s": round(answer.duration_s, 3),
-            "width": info.width,
-            "height": info.height,
-            "source_fps": rate_text(info.source_fps),
+            # A video of the library whose file is gone has neither size nor rate.
+            "width": info.width or None,
+            "height": info.height or None,
+            "source_fps": rate_text(info.source_fps) if info.width else None,
             "start_time_s": round(info.start_time_s, 6),
         },
         "query": {"text": answer.query} if answer.asked is None else answer.asked.to_json(),

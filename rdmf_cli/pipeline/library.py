@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -27,12 +27,12 @@ from rdmf_cli.pipeline.calibration import CUTOFF, Calibration, calibrate, pictur
 from rdmf_cli.pipeline.index import Indexed
 from rdmf_cli.pipeline.query import Encoded, Query, encode_queries
 from rdmf_cli.pipeline.ranking import Candidate, Ranked, rank
-from rdmf_cli.pipeline.refresh import build, refresh, sample_fps_of, spec_of, wanted_entries
+from rdmf_cli.pipeline.refresh import build, prefix_of, refresh, sample_fps_of, spec_of, wanted_entries
 from rdmf_cli.pipeline.search import answer_videos
 from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.store import Store, VideoFeatures
-from rdmf_cli.store.generations import Generations, remove_all
-from rdmf_cli.store.listing import Place, encoders_of, places_of
+from rdmf_cli.store.generations import Contents, Generations, remove_all
+from rdmf_cli.store.listing import Place, contents_of, encoders_of, places_of
 from rdmf_cli.store.nearest import DamagedIndex, Entry, Hits, Segment
 
 __all__ = ["Library", "LibraryAnswer", "LibraryHit", "LibraryOptions", "Twin", "refresh"]
@@ -124,6 +124,7 @@ class Library:
         self._parts = parts
         self._progress = progress
         self._spec = _spec(encoder)
+        self._contents = Contents(*contents_of(store, prefix_of(self._spec)))
         self._infos: dict[Path, VideoInfo] = {}
         self._places: dict[str, list[Place]] | None = None
         self._alike: float | None = None
@@ -156,15 +157,19 @@ class Library:
             return self._search(encoded, number, options)
         except DamagedIndex as problem:
             self._progress.warn(f"the library's index is damaged ({problem}); it is built again")
-        if not self._store.read_only:
-            remove_all(self._store, self._spec.fingerprint)
-            self._parts = _current_parts(self._store, self._spec, self._progress)
-        else:
-            self._parts = _in_memory(self._store, self._spec, [], self._progress)
+        parts = [] if self._store.read_only else _built_again(self._store, self._spec, self._progress)
+        self._parts = parts + _in_memory(self._store, self._spec, parts, self._progress)
         try:
             return self._search(encoded, number, options)
         except DamagedIndex as problem:
             raise StoreError(f"{self._store.folder}: the index can't be built: {problem}") from problem
+
+    def catch_up(self) -> None:
+        """See what others have indexed since; cheap if nothing has."""
+        contents = Contents(*contents_of(self._store, prefix_of(self._spec)))
+        if contents != self._contents:
+            self._parts, self._places = _current_parts(self._store, self._spec, self._progress), None
+            self._contents = contents
 
     def _search(self, encoded: Encoded, number: int, options: LibraryOptions) -> LibraryAnswer:
         started = time.perf_counter()
@@ -339,35 +344,41 @@ def _current_parts(store: Store, spec: FeatureSpec, progress: Progress) -> list[
     """The index brought up to date, as far as that is possible."""
     try:
         refresh(store, spec, progress, compact=False)
+        parts = _published(store, spec)
     except StoreError as problem:
         progress.warn(f"the library's index could not be kept: {problem}")
-    parts = _counting(_opened(store, spec, progress))
+        parts = []
+    except DamagedIndex as problem:
+        progress.warn(f"the library's index can't be used ({problem}); it is built again")
+        parts = [] if store.read_only else _built_again(store, spec, progress)
     return parts + _in_memory(store, spec, parts, progress)
 
 
-def _opened(store: Store, spec: FeatureSpec, progress: Progress) -> list[tuple[Segment, tuple[int, ...]]]:
-    """What is published, with the numbers of removed entries; nothing if it can't be used."""
+def _built_again(store: Store, spec: FeatureSpec, progress: Progress) -> list[Part]:
     try:
-        manifest, segments = Generations(store, spec.fingerprint, spec.dim).open_newest()
-    except DamagedIndex as problem:
-        progress.warn(f"the library's index can't be used ({problem}); it is built again")
+        remove_all(store, spec.fingerprint)
+        refresh(store, spec, progress, compact=False)
+        return _published(store, spec)
+    except (StoreError, DamagedIndex) as problem:
+        progress.warn(f"the library's index could not be kept: {problem}")
         return []
-    return [(segment, part.removed) for segment, part in zip(segments, manifest.parts, strict=True)]
 
 
-def _counting(opened: list[tuple[Segment, tuple[int, ...]]]) -> list[Part]:
-    """Masks in place of numbers."""
-    parts = []
-    for segment, removed in opened:
-        counts = np.ones(len(segment.entries), dtype=bool)
-        counts[list(removed)] = False
-        parts.append((segment, counts))
-    return parts
+def _published(store: Store, spec: FeatureSpec) -> list[Part]:
+    """What is published, without what was removed since. Raises DamagedIndex, StoreError."""
+    manifest, segments = Generations(store, spec.fingerprint, spec.dim).open_newest()
+    return [_counting(segment, part.removed) for segment, part in zip(segments, manifest.parts, strict=True)]
+
+
+def _counting(segment: Segment, removed: Sequence[int] = ()) -> Part:
+    counts = np.ones(len(segment.entries), dtype=bool)
+    counts[list(removed)] = False
+    return segment, counts
 
 
 def _in_memory(store: Store, spec: FeatureSpec, parts: list[Part], progress: Progress) -> list[Part]:
-    """What the published index lacks, because the store can't be written or the index was damaged; `parts` adjusted."""
-    if store.read_only is False and parts:
+    """What the published index lacks, because it could not be written or was damaged; `parts` are adjusted."""
+    if not store.read_only and parts:
         return []
     missing = wanted_entries(store, spec)
     for segment, counts in parts:
@@ -377,7 +388,7 @@ def _in_memory(store: Store, spec: FeatureSpec, parts: list[Part], progress: Pro
     if not missing:
         return []
     segment = build(store, spec, list(missing.values()), progress, cluster=False)
-    return _counting([(segment, ())])
+    return [_counting(segment)]
 
 
 def _candidates(answer: Answer, features: VideoFeatures, options: LibraryOptions) -> list[Candidate]:
@@ -389,9 +400,9 @@ def _candidates(answer: Answer, features: VideoFeatures, options: LibraryOptions
     most = options.top if options.per_video == 0 else min(options.per_video, options.top)
     found = []
     for moment in answer.moments[:most]:
-        score = answer.relevance.score * moment.score / max(answer.moments[0].score, 1e-9)
-        if score < options.min_score:
+        if moment.score < options.min_score:
             continue
+        score = answer.relevance.score * moment.score / max(answer.moments[0].score, 1e-9)
         inside = (features.times_s >= moment.start_s) & (features.times_s < moment.end_s)
         found.append(Candidate(answer.video_id, moment, score, features.features[inside]))
     return found
