@@ -29,6 +29,7 @@ from rdmf_cli.pipeline.query import Encoded, Query, encode_queries
 from rdmf_cli.pipeline.ranking import Candidate, Ranked, rank
 from rdmf_cli.pipeline.refresh import build, prefix_of, refresh, sample_fps_of, spec_of, wanted_entries
 from rdmf_cli.pipeline.search import answer_videos
+from rdmf_cli.pipeline.snippets import snippets_of
 from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.store import Store, VideoFeatures
 from rdmf_cli.store.generations import Contents, Generations, remove_all
@@ -40,7 +41,6 @@ __all__ = ["Library", "LibraryAnswer", "LibraryHit", "LibraryOptions", "Twin", "
 _FIRST_HITS, _MOST_HITS = 256, 4096  # snippets asked for at once
 _ROUNDS = 24  # of asking again without the videos that are known
 _MORE_VIDEOS = 24  # candidates beyond what would fill the ranking
-_BATCH = 8  # videos answered together
 _ALIKE = 0.88  # of the way from unrelated pictures to equal ones, from which two show the same
 _DOUBT = 0.02  # by which half precision may change a cosine
 _NO_RATE = Fraction(25)
@@ -50,7 +50,7 @@ _NO_RATE = Fraction(25)
 class LibraryOptions:
     """What a caller may choose about a library search."""
 
-    top: int = 10
+    top: int = 5
     per_video: int = 2  # 0: any number
     path_glob: tuple[str, ...] = ()  # any of them; against the whole path and the file's name
     min_length_s: float = 0.0  # of the video
@@ -173,27 +173,28 @@ class Library:
 
     def _search(self, encoded: Encoded, number: int, options: LibraryOptions) -> LibraryAnswer:
         started = time.perf_counter()
-        vector, general = encoded.vectors[number], encoded.generality[number : number + 1]
+        vector = encoded.vectors[number]
         allowed = [counts & self._passes(segment, options) for segment, counts in self._parts]
         leads = self._leads(vector, allowed, options)
         found_s = time.perf_counter()
-        best = Relevance(0.0, CUTOFF)
-        answers: dict[str, tuple[Answer, VideoFeatures]] = {}
+        answers: dict[str, Answer] = {}
         candidates: list[Candidate] = []
         ranked: list[Ranked] = []
-        waiting = iter(leads)
-        while batch := list(islice(waiting, _BATCH)):
-            bound = float(self._bounds(vector, general, batch[:1])[0])  # no later lead can be better
-            is_full = len(ranked) == options.top and ranked[-1].candidate.score >= bound
-            if answers and (is_full or (bound < CUTOFF and not options.show_all)):
+        best = Relevance(0.0, CUTOFF)
+        waiting = self._by_relevance(leads, encoded, number)
+        # The best moment of a video scores what its relevance is, and they come in that order: as many videos as the
+        # ranking has places fill it, unless some are merged or left out.
+        while batch := list(islice(waiting, max(1, options.top - len(ranked)))):
+            best = batch[0][1] if not best.score else best
+            batch = [(video, relevance) for video, relevance in batch if relevance.confident or options.show_all]
+            if not batch:
                 break
-            for answer, features in self._answered(batch, encoded, number):
-                if answer.relevance.score > best.score:
-                    best = answer.relevance
-                if answer.relevance.confident or options.show_all:
-                    answers[answer.video_id] = (answer, features)
-                    candidates += _candidates(answer, features, options)
+            for answer, features in self._answered([video for video, _ in batch], encoded, number):
+                answers[answer.video_id] = answer
+                candidates += _candidates(answer, features, options)
             ranked = rank(candidates, options.top, options.per_video, self._alike_from(options))
+            if len(ranked) == options.top:
+                break
         return LibraryAnswer(
             query=encoded.queries[number],
             hits=tuple(self._hits(ranked, answers)),
@@ -214,44 +215,65 @@ class Library:
             leads += islice(best_of_videos(segment, vector, mask, wanted), wanted)
         return sorted(leads, key=lambda lead: -lead.cosine)[:wanted]
 
-    def _bounds(
-        self, vector: NDArray[np.float32], general: NDArray[np.float32], leads: list[_Lead]
-    ) -> NDArray[np.float64]:
-        """The most that the relevance of each can be: as if all its best snippets were as good as the best one."""
-        cosines = np.array([[lead.cosine + _DOUBT] for lead in leads], np.float32)
-        count = len(leads)
-        return self._calibration.relevance(np.repeat(vector[None], count, 0), cosines, np.repeat(general, count))
+    def _by_relevance(self, leads: list[_Lead], encoded: Encoded, number: int) -> Iterator[tuple[Indexed, Relevance]]:
+        """The videos with their features, the most relevant first. Raises DamagedIndex.
 
-    def _answered(self, leads: list[_Lead], encoded: Encoded, number: int) -> Iterator[tuple[Answer, VideoFeatures]]:
-        """The full answers of a few videos. Raises DamagedIndex if the index does not fit their features."""
-        vector = encoded.vectors[number]
-        videos = []
+        Only as many are read as it takes to know the order: none of those unread can be more relevant than if all its
+        best snippets were as good as the best one, which the index knows.
+        """
+        known: list[tuple[float, Indexed]] = []
         for lead in leads:
-            features = self._store.load(lead.entry.video_id, spec_of(self._spec, lead.entry.spec_key))
-            if features is None:
-                continue  # damaged, and the store has said so; or removed a moment ago
-            if len(features.features) == lead.entry.num_rows:
-                difference = abs(float(features.features[lead.row] @ vector) - lead.cosine)
-                if difference > _DOUBT * max(1.0, float(np.linalg.norm(vector))):
-                    raise DamagedIndex("it does not fit the features")
-            path = self._path_of(lead.entry.video_id)
-            info = _unread(path, features.duration_s)
-            videos.append(Indexed(info, lead.entry.video_id, sample_fps_of(lead.entry.spec_key), features))
-        if not videos:
-            return
-        query, general = encoded.queries[number], encoded.generality[number : number + 1]
-        found = answer_videos(videos, [query.label], vector[None], self._calibration, general=general)
+            bound = self._relevance(np.array([[lead.cosine + _DOUBT]], np.float32), encoded, number)
+            while known and known[0][0] >= bound:
+                yield self._taken(known)
+            if indexed := self._read(lead, encoded.vectors[number]):
+                rows, _ = snippets_of(indexed.features, indexed.sample_fps)
+                cosines = (encoded.vectors[number] @ rows.T)[None]
+                known.append((self._relevance(cosines, encoded, number), indexed))
+                known.sort(key=lambda item: -item[0])
+        while known:
+            yield self._taken(known)
+
+    @staticmethod
+    def _taken(known: list[tuple[float, Indexed]]) -> tuple[Indexed, Relevance]:
+        score, indexed = known.pop(0)
+        return indexed, Relevance(score, CUTOFF)
+
+    def _relevance(self, cosines: NDArray[np.float32], encoded: Encoded, number: int) -> float:
+        """cosines (1, T) -> relevance in [0, 1]."""
+        one = slice(number, number + 1)
+        return float(self._calibration.relevance(encoded.vectors[one], cosines, encoded.generality[one])[0])
+
+    def _read(self, lead: _Lead, vector: NDArray[np.float32]) -> Indexed | None:
+        """The features of a video; None if they are damaged or gone. Raises DamagedIndex if the index differs."""
+        entry = lead.entry
+        features = self._store.load(entry.video_id, spec_of(self._spec, entry.spec_key))
+        if features is None:
+            return None
+        if len(features.features) == entry.num_rows:
+            difference = abs(float(features.features[lead.row] @ vector) - lead.cosine)
+            if difference > _DOUBT * max(1.0, float(np.linalg.norm(vector))):
+                raise DamagedIndex("it does not fit the features")
+        info = _unread(self._path_of(entry.video_id), features.duration_s)
+        return Indexed(info, entry.video_id, sample_fps_of(entry.spec_key), features)
+
+    def _answered(self, videos: list[Indexed], encoded: Encoded, number: int) -> Iterator[tuple[Answer, VideoFeatures]]:
+        """The full answers of a few videos."""
+        query, one = encoded.queries[number], slice(number, number + 1)
+        found = answer_videos(
+            videos, [query.label], encoded.vectors[one], self._calibration, general=encoded.generality[one]
+        )
         for indexed, [answer] in zip(videos, found, strict=True):
             yield replace(answer, asked=query), indexed.features
 
-    def _hits(self, ranked: list[Ranked], answers: dict[str, tuple[Answer, VideoFeatures]]) -> Iterator[LibraryHit]:
+    def _hits(self, ranked: list[Ranked], answers: dict[str, Answer]) -> Iterator[LibraryHit]:
         """The ranking with everything that is shown about its videos, and with only its moments."""
         moments = {
             video_id: tuple(hit.candidate.moment for hit in ranked if hit.candidate.video_id == video_id)
             for video_id in dict.fromkeys(hit.candidate.video_id for hit in ranked)
         }
         shown = {
-            video_id: self._described(replace(answers[video_id][0], moments=chosen))
+            video_id: self._described(replace(answers[video_id], moments=chosen))
             for video_id, chosen in moments.items()
         }
         for hit in ranked:
