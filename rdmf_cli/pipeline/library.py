@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rdmf_cli.encoders.base import Encoder, FeatureSpec
 from rdmf_cli.errors import StoreError, VideoError
 from rdmf_cli.media.probe import VideoInfo, probe
-from rdmf_cli.moments import Relevance
+from rdmf_cli.moments import Moment, Relevance
 from rdmf_cli.pipeline.answer import Answer
 from rdmf_cli.pipeline.calibration import CUTOFF, Calibration, calibrate, picture_scale
 from rdmf_cli.pipeline.index import Indexed
@@ -189,7 +189,10 @@ class Library:
             batch = [(video, relevance) for video, relevance in batch if relevance.confident or options.show_all]
             if not batch:
                 break
+            known = {video.video_id: relevance for video, relevance in batch}
             for answer, features in self._answered([video for video, _ in batch], encoded, number):
+                if not answer.moments:
+                    answer = as_a_whole(answer, known[answer.video_id])
                 answers[answer.video_id] = answer
                 candidates += _candidates(answer, features, options)
             ranked = rank(candidates, options.top, options.per_video, self._alike_from(options))
@@ -336,6 +339,13 @@ def passes(place: Place, options: LibraryOptions) -> bool:
     path, name = str(place.path), place.path.name
     globs = options.path_glob
     return not globs or any(fnmatch.fnmatch(path, glob) or fnmatch.fnmatch(name, glob) for glob in globs)
+
+
+def as_a_whole(answer: Answer, relevance: Relevance) -> Answer:
+    """A video in which nothing stands out, a still picture say, but which answers: all of it is the moment."""
+    peak_s = float(answer.times_s[int(answer.saliency.argmax())])
+    whole = Moment(0.0, answer.duration_s, relevance.score, peak_s)
+    return replace(answer, moments=(whole,), relevance=relevance)
 
 
 def best_of_videos(

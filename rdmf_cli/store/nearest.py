@@ -149,13 +149,17 @@ def build(entries: Sequence[Entry], load: Load, dim: int, *, cluster: bool = Tru
 
     total = sum(entry.num_rows for entry in entries)
     num_lists = int(total**0.5) if cluster and total >= CLUSTER_FROM else 1
+    sample = np.zeros((1, dim), np.float32)  # one list has no centre to learn
+    if num_lists > 1:
+        sample = _sample(entries, load, dim, _TRAIN_ROWS * num_lists / total, seed)
+        num_lists = max(1, min(num_lists, len(sample)))  # features may have gone since they were counted
     kind = faiss.ScalarQuantizer.QT_fp16
     index = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatIP(dim), dim, num_lists, kind, faiss.METRIC_INNER_PRODUCT, False
     )
     index.cp.niter, index.cp.seed = _TRAIN_ROUNDS, seed + 1
     index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, _TRAIN_ROWS
-    index.train(_sample(entries, load, dim, _TRAIN_ROWS * num_lists / max(total, 1), seed))
+    index.train(sample)
     entered, lengths_s = [], []
     for entry in entries:
         loaded = load(entry)
@@ -168,8 +172,6 @@ def build(entries: Sequence[Entry], load: Load, dim: int, *, cluster: bool = Tru
 
 def _sample(entries: Sequence[Entry], load: Load, dim: int, share: float, seed: int) -> NDArray[np.float32]:
     """About `share` of all rows, at least one: what the lists' centres are learned from."""
-    if share >= 1 / 2 or len(entries) < 2:  # one list has no centre to learn
-        return np.zeros((1, dim), np.float32)
     rng = np.random.default_rng(seed)
     parts = []
     for entry in entries:
