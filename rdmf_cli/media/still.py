@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import av
-import av.error
 import av.container
+import av.error
 import av.video.reformatter
 import av.video.stream
 import numpy as np

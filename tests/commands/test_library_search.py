@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -247,6 +248,7 @@ def test_shell_with_videos_pictures_and_negatives(rdmf: Rdmf, filled: Path) -> N
 
 
 def test_shell_encodes_nothing_twice_and_loads_once(rdmf: Rdmf, filled: Path, encoder: FakeEncoder) -> None:
+    rdmf("shell", stdin=b"red\n")  # the first library search measures what pictures are to the encoder
     before = encoder.num_images
     rdmf("shell", stdin=b"red\nblue\nyellow\n")
     assert encoder.num_images == before
@@ -267,29 +269,33 @@ def test_shell_on_a_terminal(tmp_path: Path, filled: Path) -> None:
         start_new_session=True, preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(child)
-    seen = _read_until(parent, "rdmf> ")
+    terminal = _Terminal(parent)
+    terminal.wait_for("rdmf> ")
     os.write(parent, b"half a line\x03")
-    seen += _read_until(parent, "rdmf> ")
+    terminal.wait_for("rdmf> ")
     os.write(parent, b"a dog\n")
-    seen += _read_until(parent, "got a dog")
-    _read_until(parent, "rdmf> ")
+    terminal.wait_for("got a dog")
+    terminal.wait_for("rdmf> ")
     os.write(parent, b"\x04")
-    seen += _read_until(parent, "left")
-    assert process.wait(30) == 0
+    terminal.wait_for("left")
+    assert process.wait(60) == 0
     os.close(parent)
-    assert "got half" not in seen
+    assert "got half" not in terminal.seen
     assert "a dog" in (tmp_path / "new" / "history").read_text()
 
 
-def _read_until(descriptor: int, text: str) -> str:
-    seen = ""
-    while text not in seen:
-        try:
-            piece = os.read(descriptor, 1000)
-        except OSError:
-            break
-        if not piece:
-            break
-        seen += piece.decode("utf-8", "replace")
-    assert text in seen, seen
-    return seen
+class _Terminal:
+    """What a program has written to a terminal, and how far it was waited for."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._at = 0
+        self.seen = ""
+
+    def wait_for(self, text: str) -> None:
+        while text not in self.seen[self._at :]:
+            ready = select.select([self._descriptor], [], [], 60)[0]
+            piece = os.read(self._descriptor, 1000) if ready else b""
+            assert piece, self.seen
+            self.seen += piece.decode("utf-8", "replace")
+        self._at = self.seen.index(text, self._at) + len(text)
