@@ -27,7 +27,7 @@ from rdmf_cli.pipeline.calibration import CUTOFF, Calibration, calibrate, pictur
 from rdmf_cli.pipeline.index import Indexed
 from rdmf_cli.pipeline.query import Encoded, Query, encode_queries
 from rdmf_cli.pipeline.ranking import Candidate, Ranked, rank
-from rdmf_cli.pipeline.refresh import build, prefix_of, refresh, sample_fps_of, spec_of, wanted_entries
+from rdmf_cli.pipeline.refresh import build, index_problem, prefix_of, refresh, sample_fps_of, spec_of, wanted_entries
 from rdmf_cli.pipeline.search import answer_videos
 from rdmf_cli.pipeline.snippets import snippets_of
 from rdmf_cli.progress import SILENT, Progress
@@ -36,7 +36,7 @@ from rdmf_cli.store.generations import Contents, Generations, remove_all
 from rdmf_cli.store.listing import Place, contents_of, encoders_of, places_of
 from rdmf_cli.store.nearest import DamagedIndex, Entry, Hits, Segment
 
-__all__ = ["Library", "LibraryAnswer", "LibraryHit", "LibraryOptions", "Twin", "refresh"]
+__all__ = ["Library", "LibraryAnswer", "LibraryHit", "LibraryOptions", "Twin", "index_problem", "refresh"]
 
 _FIRST_HITS, _MOST_HITS = 256, 4096  # snippets asked for at once
 _ROUNDS = 24  # of asking again without the videos that are known

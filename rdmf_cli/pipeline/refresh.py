@@ -53,6 +53,17 @@ def refresh(store: Store, spec: FeatureSpec, progress: Progress = SILENT, *, com
         _compact(store, spec, progress)
 
 
+def index_problem(store: Store, spec: FeatureSpec) -> str | None:
+    """What is wrong with the published index of an encoder, every byte of it read; None if nothing is."""
+    try:
+        _, segments = Generations(store, spec.fingerprint, spec.dim).open_newest()
+        for segment in segments:
+            segment.verify()
+    except DamagedIndex as problem:
+        return str(problem)
+    return None
+
+
 def prefix_of(spec: FeatureSpec) -> str:
     """What the keys of all feature sets of an encoder start with."""
     return f"{spec.fingerprint}|{spec.dim}|"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rdmf_cli.encoders.base import FeatureSpec
-from rdmf_cli.pipeline.library import refresh
+from rdmf_cli.pipeline.library import index_problem, refresh
 from rdmf_cli.pipeline.refresh import due_for_merging, sample_fps_of, wanted_entries
 from rdmf_cli.store import Store, VideoFeatures, nearest
 from rdmf_cli.store.generations import Generations, Manifest, Part
@@ -185,6 +185,20 @@ def test_features_that_are_damaged_are_left_out(store: Store, put: Put, ears: Ea
     put(2)
     refresh(store, SPEC)
     assert_follows(store)
+
+
+def test_every_file_of_the_index_can_be_verified(store: Store, put: Put) -> None:
+    put(1)
+    refresh(store, SPEC)
+    put(2)
+    refresh(store, SPEC)
+    assert index_problem(store, SPEC) is None
+    for file in sorted(generations(store).folder.iterdir()):
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:])
+        assert index_problem(store, SPEC) is not None, file
+        file.write_bytes(whole)
+    assert index_problem(store, SPEC) is None
 
 
 def test_many_small_segments_become_few(store: Store, put: Put) -> None:
