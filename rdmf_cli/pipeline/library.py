@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -25,91 +25,25 @@ from rdmf_cli.moments import Moment, Relevance
 from rdmf_cli.pipeline.answer import Answer
 from rdmf_cli.pipeline.calibration import CUTOFF, Calibration, calibrate, picture_scale
 from rdmf_cli.pipeline.index import Indexed
+from rdmf_cli.pipeline.library_answer import LibraryAnswer, LibraryHit, LibraryOptions, Twin
+from rdmf_cli.pipeline.parts import Lead, Part, best_of_videos, built_again, current_parts, empty_library, in_memory
 from rdmf_cli.pipeline.query import Encoded, Query, encode_queries
 from rdmf_cli.pipeline.ranking import Candidate, Ranked, rank
-from rdmf_cli.pipeline.refresh import build, index_problem, prefix_of, refresh, sample_fps_of, spec_of, wanted_entries
+from rdmf_cli.pipeline.refresh import index_problem, prefix_of, refresh, sample_fps_of, spec_of
 from rdmf_cli.pipeline.search import answer_videos
 from rdmf_cli.pipeline.snippets import snippets_of
 from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.store import Store, VideoFeatures
-from rdmf_cli.store.generations import Contents, Generations, remove_all
-from rdmf_cli.store.listing import Place, contents_of, encoders_of, places_of
-from rdmf_cli.store.nearest import DamagedIndex, Entry, Hits, Segment
+from rdmf_cli.store.generations import Contents
+from rdmf_cli.store.listing import Place, contents_of, places_of
+from rdmf_cli.store.nearest import DamagedIndex, Segment
 
 __all__ = ["Library", "LibraryAnswer", "LibraryHit", "LibraryOptions", "Twin", "index_problem", "refresh"]
 
-_FIRST_HITS, _MOST_HITS = 256, 4096  # snippets asked for at once
-_ROUNDS = 24  # of asking again without the videos that are known
 _MORE_VIDEOS = 24  # candidates beyond what would fill the ranking
 _ALIKE = 0.88  # of the way from unrelated pictures to equal ones, from which two show the same
 _DOUBT = 0.02  # by which half precision may change a cosine
 _NO_RATE = Fraction(25)
-
-
-@dataclass(frozen=True)
-class LibraryOptions:
-    """What a caller may choose about a library search."""
-
-    top: int = 5
-    per_video: int = 2  # 0: any number
-    path_glob: tuple[str, ...] = ()  # any of them; against the whole path and the file's name
-    min_length_s: float = 0.0  # of the video
-    since_s: float | None = None  # videos whose file has changed at this time (Unix, s) or later
-    show_all: bool = False  # rank videos, too, that don't match confidently
-    merge: bool = True  # near-identical moments of several videos are one hit
-    min_score: float = 0.0
-
-
-@dataclass(frozen=True)
-class Twin:
-    """A moment of another video that shows the same."""
-
-    video_id: str
-    path: Path
-    start_s: float
-    end_s: float
-    score: float
-
-
-@dataclass(frozen=True)
-class LibraryHit:
-    """One place of the ranking: `answer.moments[moment]` of one video."""
-
-    answer: Answer  # its moments are those in the ranking only
-    moment: int
-    score: float  # in [0, 1]: how likely the video answers, times the moment's strength relative to its best moment
-    also: tuple[Twin, ...] = ()
-    copies: tuple[Path, ...] = ()  # further paths of the very same content
-
-
-@dataclass(frozen=True)
-class LibraryAnswer:
-    """What the library says to one query."""
-
-    query: Query
-    hits: tuple[LibraryHit, ...]  # best first
-    best: Relevance  # of the video that answers best, whether it is shown or not
-    num_videos: int  # searched, after filters
-    num_snippets: int
-    nearest_s: float  # spent on finding candidates
-    total_s: float
-
-    @property
-    def answers(self) -> list[Answer]:
-        """One per video with a hit, in the order of their best hits."""
-        return list({id(hit.answer): hit.answer for hit in self.hits}.values())
-
-
-@dataclass(frozen=True)
-class _Lead:
-    """A video that may answer."""
-
-    entry: Entry
-    cosine: float  # of its best snippet, by the index
-    row: int  # that snippet
-
-
-Part = tuple[Segment, NDArray[np.bool_]]  # a segment and (E,) which of its entries count
 
 
 class Library:
@@ -132,9 +66,9 @@ class Library:
     @classmethod
     def open(cls, store: Store, encoder: Encoder, progress: Progress = SILENT) -> Library:
         """Bring the index up to date and map it. Raises StoreError if the encoder has seen no video."""
-        parts = _current_parts(store, _spec(encoder), progress)
+        parts = current_parts(store, _spec(encoder), progress)
         if not any(counts.any() for _, counts in parts):
-            raise _empty(store, encoder)
+            raise empty_library(store, encoder)
         return cls(store, encoder, calibrate(encoder, store), parts, progress)
 
     @property
@@ -157,8 +91,8 @@ class Library:
             return self._search(encoded, number, options)
         except DamagedIndex as problem:
             self._progress.warn(f"the library's index is damaged ({problem}); it is built again")
-        parts = [] if self._store.read_only else _built_again(self._store, self._spec, self._progress)
-        self._parts = parts + _in_memory(self._store, self._spec, parts, self._progress)
+        parts = [] if self._store.read_only else built_again(self._store, self._spec, self._progress)
+        self._parts = parts + in_memory(self._store, self._spec, parts, self._progress)
         try:
             return self._search(encoded, number, options)
         except DamagedIndex as problem:
@@ -168,7 +102,7 @@ class Library:
         """See what others have indexed since; cheap if nothing has."""
         contents = Contents(*contents_of(self._store, prefix_of(self._spec)))
         if contents != self._contents:
-            self._parts, self._places = _current_parts(self._store, self._spec, self._progress), None
+            self._parts, self._places = current_parts(self._store, self._spec, self._progress), None
             self._contents = contents
 
     def _search(self, encoded: Encoded, number: int, options: LibraryOptions) -> LibraryAnswer:
@@ -210,15 +144,15 @@ class Library:
 
     def _leads(
         self, vector: NDArray[np.float32], allowed: list[NDArray[np.bool_]], options: LibraryOptions
-    ) -> list[_Lead]:
+    ) -> list[Lead]:
         """Videos with the best snippets, best first."""
         wanted = options.top + _MORE_VIDEOS
-        leads: list[_Lead] = []
+        leads: list[Lead] = []
         for (segment, _), mask in zip(self._parts, allowed, strict=True):
             leads += islice(best_of_videos(segment, vector, mask, wanted), wanted)
         return sorted(leads, key=lambda lead: -lead.cosine)[:wanted]
 
-    def _by_relevance(self, leads: list[_Lead], encoded: Encoded, number: int) -> Iterator[tuple[Indexed, Relevance]]:
+    def _by_relevance(self, leads: list[Lead], encoded: Encoded, number: int) -> Iterator[tuple[Indexed, Relevance]]:
         """The videos with their features, the most relevant first. Raises DamagedIndex.
 
         Only as many are read as it takes to know the order: none of those unread can be more relevant than if all its
@@ -247,7 +181,7 @@ class Library:
         one = slice(number, number + 1)
         return float(self._calibration.relevance(encoded.vectors[one], cosines, encoded.generality[one])[0])
 
-    def _read(self, lead: _Lead, vector: NDArray[np.float32]) -> Indexed | None:
+    def _read(self, lead: Lead, vector: NDArray[np.float32]) -> Indexed | None:
         """The features of a video; None if they are damaged or gone. Raises DamagedIndex if the index differs."""
         entry = lead.entry
         features = self._store.load(entry.video_id, spec_of(self._spec, entry.spec_key))
@@ -348,79 +282,8 @@ def as_a_whole(answer: Answer, relevance: Relevance) -> Answer:
     return replace(answer, moments=(whole,), relevance=relevance)
 
 
-def best_of_videos(
-    segment: Segment, vector: NDArray[np.float32], allowed: NDArray[np.bool_], wanted: int
-) -> Iterator[_Lead]:
-    """Up to `wanted` videos of a segment, each with its best snippet.
-
-    A long video full of matches fills the first list of snippets alone; then the rest is asked again without it.
-    """
-    allowed, found, count = allowed.copy(), 0, _FIRST_HITS
-    for _ in range(_ROUNDS):
-        hits: Hits = segment.search(vector, count, allowed)
-        entries, firsts = np.unique(hits.entry, return_index=True)
-        for entry, first in zip(entries.tolist(), firsts.tolist(), strict=True):
-            yield _Lead(segment.entries[entry], float(hits.cosine[first]), int(hits.row[first]))
-        found += len(entries)
-        allowed[entries] = False
-        if found >= wanted or len(hits.row) < count or not allowed.any():
-            return
-        count = min(2 * count, _MOST_HITS)
-
-
 def _spec(encoder: Encoder) -> FeatureSpec:
     return FeatureSpec(encoder.name, encoder.fingerprint, encoder.dim, "")
-
-
-def _current_parts(store: Store, spec: FeatureSpec, progress: Progress) -> list[Part]:
-    """The index brought up to date, as far as that is possible."""
-    try:
-        refresh(store, spec, progress, compact=False)
-        parts = _published(store, spec)
-    except StoreError as problem:
-        progress.warn(f"the library's index could not be kept: {problem}")
-        parts = []
-    except DamagedIndex as problem:
-        progress.warn(f"the library's index can't be used ({problem}); it is built again")
-        parts = [] if store.read_only else _built_again(store, spec, progress)
-    return parts + _in_memory(store, spec, parts, progress)
-
-
-def _built_again(store: Store, spec: FeatureSpec, progress: Progress) -> list[Part]:
-    try:
-        remove_all(store, spec.fingerprint)
-        refresh(store, spec, progress, compact=False)
-        return _published(store, spec)
-    except (StoreError, DamagedIndex) as problem:
-        progress.warn(f"the library's index could not be kept: {problem}")
-        return []
-
-
-def _published(store: Store, spec: FeatureSpec) -> list[Part]:
-    """What is published, without what was removed since. Raises DamagedIndex, StoreError."""
-    manifest, segments = Generations(store, spec.fingerprint, spec.dim).open_newest()
-    return [_counting(segment, part.removed) for segment, part in zip(segments, manifest.parts, strict=True)]
-
-
-def _counting(segment: Segment, removed: Sequence[int] = ()) -> Part:
-    counts = np.ones(len(segment.entries), dtype=bool)
-    counts[list(removed)] = False
-    return segment, counts
-
-
-def _in_memory(store: Store, spec: FeatureSpec, parts: list[Part], progress: Progress) -> list[Part]:
-    """What the published index lacks, because it could not be written or was damaged; `parts` are adjusted."""
-    if not store.read_only and parts:
-        return []
-    missing = wanted_entries(store, spec)
-    for segment, counts in parts:
-        for number, entry in enumerate(segment.entries):
-            if counts[number] and missing.pop(entry.video_id, None) != entry:
-                counts[number] = False
-    if not missing:
-        return []
-    segment = build(store, spec, list(missing.values()), progress, cluster=False)
-    return [_counting(segment)]
 
 
 def _candidates(answer: Answer, features: VideoFeatures, options: LibraryOptions) -> list[Candidate]:
@@ -461,16 +324,4 @@ def _unread(path: Path, duration_s: float) -> VideoInfo:
         container="",
         has_audio=False,
         num_frames_claimed=0,
-    )
-
-
-def _empty(store: Store, encoder: Encoder) -> StoreError:
-    others = encoders_of(store)
-    others.pop(encoder.name, None)
-    if not others:
-        return StoreError(f"{store.folder}: the library is empty", hint="index a folder first: rdmf index FOLDER")
-    seen = ", ".join(f"{count} with {name}" for name, count in sorted(others.items(), key=lambda item: -item[1]))
-    return StoreError(
-        f"{store.folder}: no video is indexed with the encoder {encoder.name} ({seen})",
-        hint=f"index with it: rdmf index FOLDER --encoder {encoder.name}; or search with --encoder of the others",
     )

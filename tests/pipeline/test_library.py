@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from rdmf_cli.errors import StoreError
-from rdmf_cli.pipeline import library as module
 from rdmf_cli.pipeline.answer import SearchOptions
 from rdmf_cli.pipeline.index import feature_spec, index_video
-from rdmf_cli.pipeline.library import Library, LibraryAnswer, LibraryOptions, best_of_videos, passes
+from rdmf_cli.pipeline.library import Library, LibraryAnswer, LibraryOptions, passes
+from rdmf_cli.pipeline.parts import best_of_videos
 from rdmf_cli.pipeline.query import Picture, Query
 from rdmf_cli.pipeline.search import search_videos
 from rdmf_cli.store import Store, VideoFeatures
@@ -255,10 +255,7 @@ def test_a_store_that_can_not_be_written(
 def test_a_full_disk_costs_a_warning(
     filled: Store, encoder: FakeEncoder, ears: Ears, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: Any, **options: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(module.Generations, "publish", lambda *a, **o: _raise(StoreError("no space left")))
+    monkeypatch.setattr(Generations, "publish", lambda *a, **o: _raise(StoreError("no space left")))
     library = Library.open(filled, encoder, ears)
     assert names(library.search(library.encode(["yellow"]), 0, LibraryOptions()))[0] == "two"
     assert len(ears.warnings) == 1
