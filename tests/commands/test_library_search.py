@@ -19,6 +19,7 @@ from rdmf_cli.commands import asking, session
 from rdmf_cli.errors import UsageError
 from rdmf_cli.pipeline import calibration
 from tests.commands.conftest import Done
+from tests.commands.test_search import check
 from tests.fakes import COLOURS, FakeEncoder
 from tests.videos import folder, run_ffmpeg
 
@@ -57,17 +58,9 @@ def filled(rdmf: Rdmf, videos: Path) -> Path:
     return videos
 
 
-def schema_errors(document: Any) -> list[str]:
-    """The document against docs/search.schema.json, as far as a small reader can."""
-    schema = json.loads((Path(__file__).resolve().parents[2] / "docs" / "search.schema.json").read_text())
-    missing = [key for key in schema["required"] if key not in document]
-    for result in document["results"]:
-        missing += [key for key in schema["$defs"]["result"]["required"] if key not in result]
-    for ranking in document.get("library", {}).get("rankings", []):
-        missing += [key for key in schema["$defs"]["ranking"]["required"] if key not in ranking]
-        for hit in ranking["hits"]:
-            missing += [key for key in schema["$defs"]["hit"]["required"] if key not in hit]
-    return missing
+def check_schema(document: Any) -> None:
+    schema = json.loads((Path(__file__).resolve().parents[2] / "docs" / "search.schema.json").read_text("utf-8"))
+    check(document, schema, schema)
 
 
 def test_a_table_over_all_videos(rdmf: Rdmf, filled: Path) -> None:
@@ -93,7 +86,7 @@ def test_json(rdmf: Rdmf, filled: Path) -> None:
     done = rdmf("search", "--library", "-q", "something yellow", "-q", "nothing in particular", "--json")
     assert (done.code, done.err) == (0, "")
     document = json.loads(done.out)
-    assert schema_errors(document) == []
+    check_schema(document)
     assert document["library"]["videos"] == 2
     first, second = document["library"]["rankings"]
     assert (first["query"], first["relevance"]["confident"]) == ({"text": "something yellow"}, True)
@@ -152,6 +145,7 @@ def test_pictures_for_a_video_and_for_the_library(rdmf: Rdmf, filled: Path, tmp_
         "search", str(filled / "one.mp4"), "red", "--image", str(tmp_path / "yellow.png"), "--not", "blue",
         "--image-weight", "0.2", "--json",
     )  # fmt: skip
+    check_schema(json.loads(both.out))
     query = json.loads(both.out)["results"][0]["query"]
     assert (query["text"], query["negatives"]) == ("red", ["blue"])
     assert query["weights"] == {"text": 0.8, "image": 0.2, "negative": 0.5}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rdmf_cli.errors import StoreError
-from rdmf_cli.pipeline.answer import SearchOptions
+from rdmf_cli.pipeline.answer import SearchOptions, answer_to_json
 from rdmf_cli.pipeline.index import feature_spec, index_video
 from rdmf_cli.pipeline.library import Library, LibraryAnswer, LibraryOptions, passes
 from rdmf_cli.pipeline.parts import best_of_videos
@@ -175,6 +175,8 @@ def test_a_video_that_has_gone_is_still_an_answer(
     answer = library.search(library.encode(["orange"]), 0, LibraryOptions(show_all=True, top=1))
     assert answer.hits[0].answer.info.path == alone
     assert any("not there" in warning for warning in answer.hits[0].answer.warnings)
+    described = answer_to_json(answer.hits[0].answer)["video"]
+    assert (described["width"], described["height"], described["source_fps"]) == (None, None, None)
 
 
 def test_pictures_and_negatives(ask: Ask, videos: dict[str, Path]) -> None:
