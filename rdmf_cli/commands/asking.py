@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +45,28 @@ class Extras:
             raise UsageError("--not-weight without --not", hint="say what should not be there: --not TEXT")
         if not all(text.strip() for text in self.negatives):
             raise UsageError("--not: the text is empty", hint="say what should not be there: --not 'a dog'")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which videos, and how many moments of each."""
+
+    per_video: int = 2
+    path_glob: tuple[str, ...] = ()
+    min_length_s: float = 0.0
+    since_s: float | None = None
+    copies: bool = False
+
+
+def given(filters: Filters) -> dict[str, bool]:
+    """Flag -> was it given."""
+    return {
+        "--per-video": filters.per_video != Filters.per_video,
+        "--path-glob": bool(filters.path_glob),
+        "--min-length": filters.min_length_s > 0,
+        "--since": filters.since_s is not None,
+        "--copies": filters.copies,
+    }
 
 
 def understand(
@@ -115,6 +135,8 @@ def since_s(text: str | None) -> float | None:
     ago = _AGO.fullmatch(text.strip().lower())
     if ago:
         return time.time() - float(ago[1]) * _UNIT_S[ago[2]]
+    from datetime import datetime
+
     try:
         return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -135,6 +157,8 @@ def min_length_s(text: str | None) -> float:
 
 def queries_of(file: Path) -> list[str]:
     """The column `query` of a CSV file, rows without one skipped; comma, semicolon or tab. Raises UsageError."""
+    import csv
+
     try:
         with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
             header = stream.readline()

@@ -12,28 +12,6 @@ from rdmf_cli.errors import StoreError
 from rdmf_cli.settings import Settings
 
 
-@dataclass(frozen=True)
-class Filters:
-    """Which videos, and how many moments of each."""
-
-    per_video: int = 2
-    path_glob: tuple[str, ...] = ()
-    min_length_s: float = 0.0
-    since_s: float | None = None
-    copies: bool = False
-
-
-def given(filters: Filters) -> dict[str, bool]:
-    """Flag -> was it given."""
-    return {
-        "--per-video": filters.per_video != Filters.per_video,
-        "--path-glob": bool(filters.path_glob),
-        "--min-length": filters.min_length_s > 0,
-        "--since": filters.since_s is not None,
-        "--copies": filters.copies,
-    }
-
-
 @dataclass
 class LibraryReport:
     """Prints rankings as they come; everything else is the report of any search."""
@@ -111,7 +89,12 @@ def _twin(twin: Any) -> dict[str, Any]:
 
 
 def search_library(
-    texts: tuple[str, ...], extras: asking.Extras, settings: Settings, view: View, filters: Filters, batch_size: int
+    texts: tuple[str, ...],
+    extras: asking.Extras,
+    settings: Settings,
+    view: View,
+    filters: asking.Filters,
+    batch_size: int,
 ) -> None:
     """Search, print, and raise what becomes the exit code."""
     from rdmf_cli.commands import console, session
@@ -148,7 +131,7 @@ def open_library(store: Any, encoder: Any, progress: Any) -> Any:
     return Library.open(store, encoder, progress)
 
 
-def library_options(view: View, filters: Filters) -> Any:
+def library_options(view: View, filters: asking.Filters) -> Any:
     """The pipeline's options."""
     from rdmf_cli.pipeline.library import LibraryOptions
 

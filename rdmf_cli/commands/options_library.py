@@ -25,7 +25,7 @@ PathGlob = Annotated[
     typer.Option(
         "--path-glob",
         metavar="GLOB",
-        help="Only videos whose path or name is like this, such as '*/2025/*'; may be repeated.",
+        help="Only videos whose path or name is like this, such as '/data/2025/*'; may be repeated.",
         rich_help_panel=_LIBRARY,
     ),
 ]

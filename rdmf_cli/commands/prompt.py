@@ -13,7 +13,8 @@ from typing import Any
 import typer
 
 from rdmf_cli.commands import asking, inputs
-from rdmf_cli.commands.library_search import Filters, library_options, new_report, open_library, opened_store
+from rdmf_cli.commands.asking import Filters
+from rdmf_cli.commands.library_search import library_options, new_report, open_library, opened_store
 from rdmf_cli.commands.report import Report, View
 from rdmf_cli.errors import NOTHING_MATCHED, RdmfError, UsageError
 from rdmf_cli.settings import Settings, settings_file

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from rdmf_cli.commands import asking, inputs, library_search, options, options_library
+from rdmf_cli.commands import asking, inputs, options, options_library
 from rdmf_cli.commands.clips import prepare
 from rdmf_cli.commands.report import Report, View
 from rdmf_cli.errors import UsageError
@@ -78,8 +78,8 @@ def search(
     extras = asking.Extras(image, at, image_weight, tuple(not_ or ()), not_weight)
     asked = asking.understand(words or [], query or [], queries, extras, in_library=library)
     glob, min_length_s, since_s = tuple(path_glob or ()), asking.min_length_s(min_length), asking.since_s(since)
-    filters = library_search.Filters(per_video, glob, min_length_s, since_s, copies)
-    named, stored = library_search.given(filters), {"--fps": fps is not None, "--no-cache": no_cache}
+    filters = asking.Filters(per_video, glob, min_length_s, since_s, copies)
+    named, stored = asking.given(filters), {"--fps": fps is not None, "--no-cache": no_cache}
     asking.check_places(stored if library else named, in_library=library)
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
     form = "json" if as_json else "jsonl" if as_jsonl else "text"
@@ -88,6 +88,8 @@ def search(
     if clips is not None:
         prepare(clips)
     if library:
+        from rdmf_cli.commands import library_search
+
         library_search.search_library(asked.queries, extras, settings, view, filters, batch_size)
         return
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}

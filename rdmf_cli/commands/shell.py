@@ -7,15 +7,13 @@ from typing import Annotated
 import typer
 
 from rdmf_cli.commands import options, options_library
-from rdmf_cli.commands.library_search import Filters
+from rdmf_cli.commands.asking import Filters
 from rdmf_cli.commands.report import View
 from rdmf_cli.settings import load_settings
 
 Places = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[VIDEO]...", help="Videos or folders; without any, all that is indexed.", show_default=False
-    ),
+    typer.Argument(metavar="VIDEO", help="Videos or folders; without any, all that is indexed.", show_default=False),
 ]
 
 
