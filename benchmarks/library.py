@@ -137,7 +137,7 @@ def add(store: Any, encoder: Stub, folder: Path, number: int, num_rows: int) -> 
 
 def measure_searches(folder: Path, dim: int) -> dict[str, float]:
     """In a process of its own: opening, memory, and the time of each query."""
-    import faiss  # noqa: F401  # importing it is not opening a library
+    import faiss  # noqa: F401  importing it is not opening a library
 
     from rdmf_cli.pipeline.library import Library, LibraryOptions
     from rdmf_cli.store import Store

@@ -42,7 +42,8 @@ __all__ = ["Library", "LibraryAnswer", "LibraryHit", "LibraryOptions", "Twin", "
 
 _MORE_VIDEOS = 24  # candidates beyond what would fill the ranking
 _ALIKE = 0.88  # of the way from unrelated pictures to equal ones, from which two show the same
-_DOUBT = 0.02  # by which half precision may change a cosine
+_ROUNDING = 0.004  # by which half precision may change a cosine
+_DOUBT = 0.02  # beyond that, the index has something else than the features
 _NO_RATE = Fraction(25)
 
 
@@ -160,7 +161,7 @@ class Library:
         """
         known: list[tuple[float, Indexed]] = []
         for lead in leads:
-            bound = self._relevance(np.array([[lead.cosine + _DOUBT]], np.float32), encoded, number)
+            bound = self._relevance(np.array([[lead.cosine + _ROUNDING]], np.float32), encoded, number)
             while known and known[0][0] >= bound:
                 yield self._taken(known)
             if indexed := self._read(lead, encoded.vectors[number]):
