@@ -422,9 +422,9 @@ def queries_table(figures: dict[str, Any]) -> str:
 NOTES = """How duplicates count: a query's right video is the one that it was written for, and only that one; chance is
 8.3 % for R@1 and 41.7 % for R@5. No clip is in two of these videos, so nothing is merged away (`merge` is off). What is
 in them alike does count against us: dogs, cats, roads and kitchens are in several videos, and a query such as "a dog"
-may be answered as well by a video that it was not written for. The row about queries without a match counts
-hits in any video; whether those are right there nobody has marked. Frames as queries come from the very videos searched:
-that row says that identical pictures are found, no more."""
+may be answered as well by a video that it was not written for. The row about queries without a match
+counts hits in any video; whether those are right there nobody has marked. Frames as queries come from the very videos
+searched: that row says that identical pictures are found, no more."""
 
 
 def as_markdown(result: dict[str, Any]) -> str:
