@@ -55,7 +55,11 @@ OUTSIDE: dict[str, set[str] | None] = {
     "main": {"typer", "click"},
 }
 ONLY_IN_FUNCTIONS = {"faiss", "platformdirs", "matplotlib"}
-NOWHERE_ELSE = {"rich": ("commands.console",), "typer": ("commands", "main"), "click": ("commands", "main")}
+NOWHERE_ELSE = {
+    "rich": ("commands.console", "commands.console_library"),
+    "typer": ("commands", "main"),
+    "click": ("commands", "main"),
+}
 FILE_MODULES = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "json", "tomllib", "pickle", "safetensors"}
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes"}
 

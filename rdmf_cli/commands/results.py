@@ -26,6 +26,8 @@ def search_document(outcome: Any, encoder: Any, model: dict[str, str], top: int,
         "results": [result(answer, top, min_score) for answer in outcome.answers],
         "timings_s": outcome.timings.to_json(),
     }
+    if outcome.library is not None:
+        document["library"] = outcome.library
     if outcome.failures:
         document["failures"] = [vars(failure) for failure in outcome.failures]
     return document

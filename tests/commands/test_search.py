@@ -111,9 +111,12 @@ def check(value: Any, schema: dict[str, Any], root: dict[str, Any], where: str =
     """What docs/search.schema.json uses of JSON Schema."""
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if value is None and "null" in schema.get("type", []):
+        return
     kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
     if "type" in schema:
-        assert isinstance(value, kinds[schema["type"]]), where
+        kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]  # the other one is null
+        assert isinstance(value, kinds[kind]), where
     assert value == schema.get("const", value), where
     assert value in schema.get("enum", [value]), where
     if "minimum" in schema:
