@@ -41,7 +41,10 @@ class Choice:
 
     def leaves_out(self, below: str) -> bool:
         """Is a file, or all of a folder, left out?"""
-        return bool(self.exclude) and _fits(below, self.exclude)
+        if not self.exclude:
+            return False
+        names = below.split("/")  # and each folder on the way: what is in a folder that is left out is left out
+        return any(_fits("/".join(names[:length]), self.exclude) for length in range(1, len(names) + 1))
 
 
 Complain = Callable[[Path, str], None]  # a file or folder that can't be looked at, and why

@@ -39,12 +39,10 @@ class Timings:
     encode_s: float = 0.0  # frames through the encoder; 0 when features came from the store
     fusion_s: float = 0.0  # affinity, reaction-diffusion, moments
     total_s: float = 0.0
-    num_frames: int = 0  # sampled; 0 when features came from the store
-    num_encoded: int = 0  # of them, those that do not repeat the one before
 
     def to_json(self) -> dict[str, float]:
         """`timings_s` of the JSON answer."""
-        return {name[:-2]: round(value, 4) for name, value in vars(self).items() if name.endswith("_s")}
+        return {name.removesuffix("_s"): round(value, 4) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def index_video(
     store, video_id, features = _kept(store, path, spec, progress)
     timings = Timings(probe_s=time.perf_counter() - started)
     if features is None:
-        features = encode_video(info, sample_fps, encoder, options, progress, timings)
+        features, _ = encode_video(info, sample_fps, encoder, options, progress, timings)
         if state_of(path) != state:
             progress.warn(f"{path}: changed while it was read; the answer may mix old and new, and nothing is kept")
         elif store:
@@ -100,24 +100,23 @@ def encode_video(
     options: SearchOptions,
     progress: Progress,
     timings: Timings,
-) -> VideoFeatures:
+) -> tuple[VideoFeatures, int]:
     """Decode in one thread and ffmpeg's process, encode in this one; at most a few batches are in memory.
 
-    Frames that repeat the one before are not encoded (media/repeats.py).
+    Frames that repeat the one before are not encoded (media/repeats.py). -> features, and how many frames were encoded
     """
     height, width = encoder.image_size_px
     source = open_frames(info, Sampling(sample_fps, height, width), backend=options.backend)
     parts: list[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]] = []
     progress.start(f"reading {info.path.name}", info.duration_s or None, "s")
-    seen_s, repeats, last = 0.0, Repeats(), np.zeros(encoder.dim, np.float32)
+    seen_s, repeats, last, num_encoded = 0.0, Repeats(), np.zeros(encoder.dim, np.float32), 0
     try:
         for batch in source.batches(options.batch_size):
             started = time.perf_counter()
             is_new = repeats.new(batch.frames)
             rows = spread(_encoded(encoder, batch.frames, is_new), is_new, last)
             parts.append((rows, batch.times_s, batch.change, batch.change_time_s))
-            last, timings.num_frames = rows[-1], timings.num_frames + len(rows)
-            timings.num_encoded += int(is_new.sum())
+            last, num_encoded = rows[-1], num_encoded + int(is_new.sum())
             timings.encode_s += time.perf_counter() - started
             progress.advance(float(batch.times_s[-1]) - seen_s)
             seen_s = float(batch.times_s[-1])
@@ -127,7 +126,8 @@ def encode_video(
     timings.decode_s += source.report.decode_busy_s
     features, times_s, change, change_time_s = (np.concatenate(column) for column in zip(*parts, strict=True))
     duration_s = max(source.report.duration_s, float(times_s[-1]) + 1e-3)
-    return VideoFeatures(features, times_s, change, change_time_s, duration_s, tuple(source.report.warnings))
+    video = VideoFeatures(features, times_s, change, change_time_s, duration_s, tuple(source.report.warnings))
+    return video, num_encoded
 
 
 def _encoded(encoder: Encoder, frames: NDArray[np.uint8], is_new: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -88,6 +88,15 @@ class Catalogue:
             (os.fsencode(path), size_bytes, mtime_ns),
         )
 
+    def video_at(self, path: Path, size_bytes: int, mtime_ns: int) -> tuple[str, float | None] | None:
+        """Fingerprint and claimed duration of what lies at a path, if size and time have not changed."""
+        row = self._row(
+            "SELECT path.fingerprint, video.duration_s FROM path JOIN video USING (fingerprint) "
+            "WHERE path = ? AND size_bytes = ? AND mtime_ns = ?",
+            (os.fsencode(path), size_bytes, mtime_ns),
+        )
+        return None if row is None else (row[0], row[1])
+
     def put_path(self, path: Path, fingerprint: str, size_bytes: int, mtime_ns: int) -> None:
         """Remember the fingerprint of a path with this size and time."""
         now_s = time.time()

@@ -31,6 +31,9 @@ if TYPE_CHECKING:  # encoders/base is in the same row: known as a type, not impo
     from rdmf_cli.encoders.base import FeatureSpec
 
 
+State = tuple[Path, int, int]  # of a file: real path, size in bytes, modification time in ns
+
+
 class Store:
     """An open store. Several processes and threads may use one at once."""
 
@@ -72,9 +75,13 @@ class Store:
         if known is not None:
             return known
         fingerprint = compute(path)
-        if state_of(path) == state:  # else it is still being written
-            self._optionally(lambda: self._catalogue.put_path(state[0], fingerprint, *state[1:]))
+        self.remember_place(state, fingerprint)  # unless it is still being written
         return fingerprint
+
+    def remember_place(self, state: State, fingerprint: str) -> None:
+        """Keep the fingerprint of a file that was in `state` before it was taken; not if the file has changed since."""
+        if state_of(state[0]) == state:
+            self._optionally(lambda: self._catalogue.put_path(state[0], fingerprint, *state[1:]))
 
     def load(self, fingerprint: str, spec: FeatureSpec) -> VideoFeatures | None:
         """The features of a video under exactly this spec; None, after a warning, if their file is damaged."""
@@ -184,6 +191,10 @@ class Store:
         state = state_of(path)
         return None if state is None else self._catalogue.failure_at(*state)
 
+    def file_of(self, checksum: str) -> Path:
+        """Where the feature file of this name belongs."""
+        return _path(self.folder, checksum)
+
     def load_array(self, name: str) -> NDArray[Any] | None:
         """The array kept under any `name`; None if there is none or it is damaged."""
         try:
@@ -280,7 +291,7 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def state_of(path: Path) -> tuple[Path, int, int] | None:
+def state_of(path: Path) -> State | None:
     """Real path, size in bytes and modification time in ns; None if there is no such file."""
     try:
         status = path.stat()

@@ -81,7 +81,7 @@ def sets_of(catalogue: Catalogue, fingerprint: str) -> tuple[SetRecord, ...]:
         "WHERE fingerprint = ? ORDER BY spec_key",
         (fingerprint,),
     )
-    return tuple(SetRecord(row[0], row[1], _spec(row[2]), *row[3:]) for row in rows)
+    return tuple(SetRecord(row[0], row[1], spec_fields(row[2]), *row[3:]) for row in rows)
 
 
 def failures(catalogue: Catalogue) -> list[FailureRecord]:
@@ -113,7 +113,8 @@ def forget_path(catalogue: Catalogue, path: Path) -> None:
         catalogue.execute("DELETE FROM failure WHERE path = ?", (os.fsencode(path),))
 
 
-def _spec(text: str) -> dict[str, Any]:
+def spec_fields(text: str) -> dict[str, Any]:
+    """The fields of a FeatureSpec as they were written down; {} if that is no JSON object."""
     try:
         values = json.loads(text)
     except (ValueError, TypeError):
