@@ -219,7 +219,8 @@ class _Teller:
             for text in summary.lines(dry_run=dry_run):
                 console.line(console.plain(text))
             for event in summary.failed:
-                console.hint(f"  {event.message}{' (failed before; --retry-failed)' if event.earlier else ''}")
+                again = " (as before; --retry-failed tries again)" if event.earlier else ""
+                console.line(console.plain(f"  {event.message}{again}"))
         if summary.failed:
             number = len(summary.failed)
             raise SomeVideosFailed(f"{number} {'file' if number == 1 else 'files'} failed", hint="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import stat
@@ -99,6 +100,8 @@ def _files_in(folder: Path, below: str, choice: Choice, complain: Complain) -> I
                 elif choice.wants(inner) and entry.is_file():
                     yield _found(folder / entry.name, inner, entry)
             except OSError as error:
+                if error.errno == errno.ELOOP:
+                    continue  # a link to itself leads nowhere, as a broken one
                 complain(folder / entry.name, error.strerror or str(error))
         waiting += reversed(folders)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rdmf_cli.encoders.base import Encoder, FeatureSpec
-from rdmf_cli.errors import ModelError, StoreError, VideoError
+from rdmf_cli.errors import ModelError, VideoError
 from rdmf_cli.media.probe import fingerprint
 from rdmf_cli.pipeline.answer import SearchOptions
 from rdmf_cli.pipeline.derived import refresh_derived
@@ -17,6 +17,7 @@ from rdmf_cli.pipeline.engines import LocalEngine
 from rdmf_cli.pipeline.planning import Work
 from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.store import Store, records, upkeep
+from rdmf_cli.store.catalogue import DamagedCatalogue
 from rdmf_cli.store.folder import state_of
 from rdmf_cli.store.records import SetRecord, VideoRecord
 
@@ -79,14 +80,14 @@ def spec_of(fields: dict[str, Any]) -> FeatureSpec:
 def verify(store: Store, open_encoder: OpenEncoder, *, repair: bool = True, progress: Progress = SILENT) -> Checked:
     """Read everything back. With `repair`, make again what can be made again and drop the rest, each with a Finding.
 
-    Raises StoreError if the catalogue itself is damaged: then `upkeep.salvage` helps.
+    Raises DamagedCatalogue if the catalogue itself is: then `upkeep.salvage` helps.
     """
     if repair:
         store.need_writable()
     checked = Checked()
     problems = upkeep.structure_problems(store.catalogue)
     if problems:
-        raise StoreError(f"{store.folder}: the catalogue is damaged: {problems[0]}")
+        raise DamagedCatalogue(f"{store.folder}: the catalogue is damaged: {problems[0]}")
     for row in upkeep.broken_rows(store.catalogue):
         checked.findings.append(Finding(row.what, "repaired" if repair else "found"))
         if repair:

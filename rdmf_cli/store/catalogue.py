@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # encoders/base is in the same row: known as a type, not impo
 
 FILE_NAME = "catalogue.sqlite"
 BUSY_S = 10.0  # how long to wait for another process; our own transactions take milliseconds
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA})
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _NO_ACCESS = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 # On a full disk SQLite can't even make the lock file that a writable catalogue needs, and calls it an I/O error.
@@ -235,7 +236,8 @@ def _store_error(file: Path, error: sqlite3.Error) -> StoreError:
         return StoreError(f"{file}: no space left on the disk", hint="free some space, or use another --store")
     if code in _NO_ACCESS:
         return StoreError(f"{file}: can't be opened or written", hint="check permissions, or use another --store")
-    return DamagedCatalogue(
+    kind = DamagedCatalogue if code in _DAMAGED else StoreError
+    return kind(
         f"{file}: the catalogue is damaged ({error})",
         hint="'rdmf library verify' makes a new one from the feature files; nothing has to be encoded again",
     )

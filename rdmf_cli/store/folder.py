@@ -122,6 +122,15 @@ class Store:
             self.remove_unused(str(earlier))
         return True
 
+    def take_in(self, fingerprint: str, spec: FeatureSpec, checksum: str, data: bytes, num_rows: int) -> None:
+        """Keep a feature file that was made elsewhere and has been checked. Raises StoreError as `save`."""
+        self.need_writable()
+        with explained(self.folder):
+            file = self._file(checksum, create=True)
+            with files.staged(file.parent, [data]) as temporary, self._catalogue.writing():
+                files.publish(temporary, file)
+                self._catalogue.put_feature_set(fingerprint, spec, checksum, num_rows, None)
+
     def stage(self, fingerprint: str, spec: FeatureSpec, features: VideoFeatures) -> str:
         """Write a feature file without entering it, as a worker does; its checksum. Raises StoreError, ValueError."""
         chunks = pack(fingerprint, spec, features)

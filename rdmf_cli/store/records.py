@@ -59,13 +59,16 @@ def videos(catalogue: Catalogue) -> Iterator[VideoRecord]:
             "SELECT fingerprint, added_s, duration_s FROM video WHERE fingerprint > ? ORDER BY fingerprint LIMIT ?",
             (last, _PAGE),
         )
-        for fingerprint, added_s, duration_s in page:
-            yield VideoRecord(
-                fingerprint, added_s, duration_s, paths_of(catalogue, fingerprint), sets_of(catalogue, fingerprint)
-            )
+        yield from (_video(catalogue, row) for row in page)
         if len(page) < _PAGE:
             return
         last = page[-1][0]
+
+
+def video(catalogue: Catalogue, fingerprint: str) -> VideoRecord | None:
+    """One video; None if it is not known."""
+    rows = catalogue.rows("SELECT fingerprint, added_s, duration_s FROM video WHERE fingerprint = ?", (fingerprint,))
+    return _video(catalogue, rows[0]) if rows else None
 
 
 def paths_of(catalogue: Catalogue, fingerprint: str) -> tuple[Path, ...]:
@@ -111,6 +114,13 @@ def forget_path(catalogue: Catalogue, path: Path) -> None:
     with catalogue.writing():
         catalogue.execute("DELETE FROM path WHERE path = ?", (os.fsencode(path),))
         catalogue.execute("DELETE FROM failure WHERE path = ?", (os.fsencode(path),))
+
+
+def _video(catalogue: Catalogue, row: tuple[Any, ...]) -> VideoRecord:
+    fingerprint, added_s, duration_s = row
+    return VideoRecord(
+        fingerprint, added_s, duration_s, paths_of(catalogue, fingerprint), sets_of(catalogue, fingerprint)
+    )
 
 
 def spec_fields(text: str) -> dict[str, Any]:
