@@ -182,7 +182,8 @@ class Indexer:
         except ChangedMeanwhile as error:
             return Event("failed", file, message=str(error), hint=error.hint)
         except VideoError as error:
-            if not isinstance(error.__cause__, OSError):  # what the system refuses today it may allow tomorrow
+            # What the system refuses today it may allow tomorrow.
+            if not isinstance(error.__cause__, OSError) and not self._options.dry_run:
                 self._store.put_failure(file, str(error))
             return Event("failed", file, message=str(error), hint=error.hint)
         except (RdmfError, _Stopped):

@@ -108,6 +108,7 @@ class Catalogue:
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 sealed(os.fsencode(path), fingerprint, size_bytes, mtime_ns, now_s),
             )
+            self.execute("DELETE FROM failure WHERE path = ?", (os.fsencode(path),))
 
     def checksum_of(self, fingerprint: str, spec: FeatureSpec) -> str | None:
         """The checksum, which is also the file name, of a feature set; None if there is none (or no valid one)."""
