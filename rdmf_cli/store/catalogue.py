@@ -218,6 +218,8 @@ def explained(file: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _store_error(file, error) from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes damaged text, and Python can't read it
+        raise _damaged(file, "its text is not readable") from error
     except OSError as error:
         raise StoreError(
             f"{file}: {error.strerror or error}", hint="check space and permissions, or name another store with --store"
@@ -237,9 +239,12 @@ def _store_error(file: Path, error: sqlite3.Error) -> StoreError:
         return StoreError(f"{file}: no space left on the disk", hint="free some space, or use another --store")
     if code in _NO_ACCESS:
         return StoreError(f"{file}: can't be opened or written", hint="check permissions, or use another --store")
-    kind = DamagedCatalogue if code in _DAMAGED else StoreError
-    return kind(
-        f"{file}: the catalogue is damaged ({error})",
+    return _damaged(file, str(error), certain=code in _DAMAGED)
+
+
+def _damaged(file: Path, reason: str, *, certain: bool = True) -> StoreError:
+    return (DamagedCatalogue if certain else StoreError)(
+        f"{file}: the catalogue is damaged ({reason})",
         hint="'rdmf library verify' makes a new one from the feature files; nothing has to be encoded again",
     )
 

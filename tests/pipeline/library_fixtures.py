@@ -90,6 +90,8 @@ def start_index(store: Path, *places: Path, jobs: int = 2) -> subprocess.Popen[s
 
 def events_of(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """What the driver told, once it has ended well."""
-    output, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (0, "")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    output, errors = process.stdout.read(), process.stderr.read()  # communicate would lose what readline took along
+    assert (process.wait(120), errors) == (0, "")
     return [json.loads(line) for line in output.splitlines()]
