@@ -138,7 +138,8 @@ class Planner:
         places = records.paths_of(self._store.catalogue, work.video_id)
         others = [place for place in places if place != work.path]
         there = next((place for place in others if place.exists()), None)
-        kind = "unchanged" if work.path in places else "copied" if there else "moved"
+        # No place at all: features that were imported, or whose place was lost with a damaged catalogue.
+        kind = "unchanged" if work.path in places or not places else "copied" if there else "moved"
         if not self._options.dry_run:
             self._note(work, duration_s, [] if kind != "moved" else others)
         before = there or next(iter(others), None) if kind != "unchanged" else None
