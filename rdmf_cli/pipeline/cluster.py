@@ -73,6 +73,10 @@ class Worker:
         except RdmfError as error:
             self._problem = _parcel_of(error)
 
+    def problem(self) -> Parcel:
+        """Why this worker can't work; an empty parcel if it can."""
+        return self._problem
+
     def make(self, work: Work) -> Parcel:
         """Decode, encode, write the feature file. Problems are given back and not raised: Ray would wrap them."""
         if self._problem.error or self._encoder is None:
@@ -125,45 +129,59 @@ class RayEngine:
         if self._is_ours:
             self._ray.shutdown()
 
-    def pids(self) -> list[int]:
-        """Process numbers of the workers that live, for whoever wants to end one."""
-        with self._lock:
-            actors = list(self._actors.values())
-        return [int(self._ray.get(actor.__ray_call__.remote(lambda worker: os.getpid()))) for actor in actors]
-
     def _ask(self, lane: int, work: Work, progress: Progress) -> Parcel | None:
         """Send a video to the lane's actor; None if the actor died."""
-        answer = self._actor(lane).make.remote(work)
         try:
-            while True:
-                ready, _ = self._ray.wait([answer], timeout=1.0)
-                if ready:
-                    parcel: Parcel = self._ray.get(answer)
-                    return parcel
-                progress.advance(0)
+            return self._awaited(self._actor(lane, progress).make.remote(work), progress)
         except (self._ray.exceptions.RayActorError, self._ray.exceptions.WorkerCrashedError):
             progress.warn(f"a worker ended while it read {work.path}; trying again")
             with self._lock:
                 self._actors.pop(lane, None)
             return None
 
-    def _actor(self, lane: int) -> Any:
+    def _awaited(self, answer: Any, progress: Progress) -> Parcel:
+        """What an actor answers, in time; a job that should end is ended meanwhile."""
+        while not self._ray.wait([answer], timeout=1.0)[0]:
+            progress.advance(0)
+        parcel: Parcel = self._ray.get(answer)
+        return parcel
+
+    def _actor(self, lane: int, progress: Progress) -> Any:
+        """The lane's actor, started if there is none. Raises ModelError if it can't be: no video is at fault then."""
         with self._lock:
-            if lane not in self._actors:
-                # As many threads as here: sums in another order could differ in their last bit.
-                threads = os.environ.get("OMP_NUM_THREADS", "1")
-                remote = self._ray.remote(
-                    num_cpus=1,
-                    num_gpus=self._gpus,
-                    runtime_env={"env_vars": {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}},
-                )(Worker)
-                self._actors[lane] = remote.remote(*self._arguments)
-            return self._actors[lane]
+            actor = self._actors.get(lane)
+        for attempt in range(MAX_TRIES):
+            if actor is not None:
+                break
+            actor = self._started()
+            try:
+                parcel = self._awaited(actor.problem.remote(), progress)
+            except (self._ray.exceptions.RayActorError, self._ray.exceptions.WorkerCrashedError) as error:
+                actor = None
+                if attempt == MAX_TRIES - 1:
+                    reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
+                    raise ModelError(f"workers can't start: {reason.strip()}", hint="look at Ray's logs") from error
+                continue
+            if parcel.error:
+                raise _error_of(parcel)
+            with self._lock:
+                self._actors[lane] = actor
+        return actor
+
+    def _started(self) -> Any:
+        # As many threads as here: sums in another order could differ in their last bit.
+        threads = os.environ.get("OMP_NUM_THREADS", "1")
+        remote = self._ray.remote(
+            num_cpus=1,
+            num_gpus=self._gpus,
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}},
+        )(Worker)
+        return remote.remote(*self._arguments)
 
     def _taken(self, work: Work, parcel: Parcel) -> bool:
         """Enter what a worker made; False if its file is not whole. Raises what the worker met."""
         if parcel.error:
-            raise _ERRORS.get(parcel.error, StoreError)(parcel.message, hint=parcel.hint)
+            raise _error_of(parcel)
         if not self._store.enter(work.video_id, work.spec, parcel.checksum, work.path):
             return False
         assert parcel.made is not None
@@ -192,6 +210,10 @@ def _ray(address: str | None, lanes: int | None) -> tuple[Any, bool]:
         line = (str(error).splitlines() or [""])[0]
         raise UsageError(f"no Ray cluster at {address or 'this machine'}: {line}", hint="ray status") from error
     return ray, True
+
+
+def _error_of(parcel: Parcel) -> RdmfError:
+    return _ERRORS.get(parcel.error, StoreError)(parcel.message, hint=parcel.hint)
 
 
 def _parcel_of(error: RdmfError) -> Parcel:

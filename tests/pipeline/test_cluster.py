@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,39 +11,14 @@ import pytest
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.pipeline import upkeep
 from rdmf_cli.pipeline.answer import SearchOptions
-from rdmf_cli.pipeline.cluster import EncoderSource, RayEngine
+from rdmf_cli.pipeline.cluster import RayEngine
 from rdmf_cli.store import Store
 from tests.fakes import FakeEncoder
+from tests.pipeline.cluster_source import FakeSource
 from tests.pipeline.library_fixtures import COLOURS, ROOT, contents, index, small_videos
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
-
-
-@dataclass(frozen=True)
-class FakeSource(EncoderSource):
-    """Opens the fake encoder; with `fatal`, the first time ever a red video is seen its worker is killed."""
-
-    fatal: str = ""
-
-    def open(self) -> Any:
-        return Fatal(self.fatal) if self.fatal else FakeEncoder()
-
-
-class Fatal(FakeEncoder):
-    def __init__(self, flag: str) -> None:
-        super().__init__()
-        self._flag = Path(flag)
-
-    def encode_images(self, frames: Any) -> Any:
-        if frames[0, 0, 0, 0] > 180 and frames[0, 0, 0, 1] < 60 and frames[0, 0, 0, 2] < 60:
-            for number in (1, 2, 3):
-                try:
-                    self._flag.with_suffix(f".{number}").touch(exist_ok=False)
-                except FileExistsError:
-                    continue
-                os.kill(os.getpid(), signal.SIGKILL)
-        return super().encode_images(frames)
 
 
 @pytest.fixture
