@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -203,6 +204,7 @@ def _ray(address: str | None, lanes: int | None) -> tuple[Any, bool]:
     try:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address:
+            _knock(address)
             ray.init(address=address, **quiet)
         else:
             ray.init(num_cpus=lanes, include_dashboard=False, **quiet)
@@ -210,6 +212,13 @@ def _ray(address: str | None, lanes: int | None) -> tuple[Any, bool]:
         line = (str(error).splitlines() or [""])[0]
         raise UsageError(f"no Ray cluster at {address or 'this machine'}: {line}", hint="ray status") from error
     return ray, True
+
+
+def _knock(address: str) -> None:
+    """Ray itself would try for minutes to reach a machine that is not there. Raises OSError, ValueError."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:  # else a word such as "auto"
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _error_of(parcel: Parcel) -> RdmfError:

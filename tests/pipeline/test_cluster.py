@@ -56,9 +56,8 @@ def test_the_same_as_here_bit_for_bit(tmp_path: Path, cluster: None) -> None:
 
 @needs_ray
 def test_the_video_of_a_killed_worker_is_tried_again(tmp_path: Path, cluster: None) -> None:
-    """Killed twice by the first video that is red, then it works; nothing is lost."""
-    for number in (3,):
-        (tmp_path / f"flag.{number}").touch()
+    """The red video kills two workers and spares the third; nothing is lost."""
+    (tmp_path / "flag.3").touch()
     summary, _ = index_with_ray(tmp_path / "ray", fatal=str(tmp_path / "flag"))
     assert (tmp_path / "flag.1").exists()
     assert (tmp_path / "flag.2").exists()
