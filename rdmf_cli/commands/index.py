@@ -145,11 +145,18 @@ def _index_all(
             indexer = Indexer(
                 encoder=encoder, store=store, options=options, board=board, on_event=teller.tell, engine=engine
             )
-            if way.watch:
-                _watch(indexer, places, options, teller)
-            else:
-                indexer.run(places)
-        teller.finish(indexer.summary, dry_run=options.dry_run)
+            try:
+                if way.watch:
+                    _watch(indexer, places, options, teller)
+                else:
+                    indexer.run(places)
+            except KeyboardInterrupt:
+                teller.sum_up(indexer.summary, dry_run=options.dry_run)
+                raise
+        teller.sum_up(indexer.summary, dry_run=options.dry_run)
+    if indexer.summary.failed:
+        number = len(indexer.summary.failed)
+        raise SomeVideosFailed(f"{number} {'file' if number == 1 else 'files'} failed")
 
 
 def default_jobs() -> int:
@@ -209,18 +216,15 @@ class _Teller:
         else:
             console.hint(text)
 
-    def finish(self, summary: Any, *, dry_run: bool) -> None:
-        """The summary; raises SomeVideosFailed if something failed."""
+    def sum_up(self, summary: Any, *, dry_run: bool) -> None:
+        """The summary."""
         from rdmf_cli.commands import console
 
         if self._as_json:
             console.line(console.json_text(summary.to_json()))
-        else:
-            for text in summary.lines(dry_run=dry_run):
-                console.line(console.plain(text))
-            for event in summary.failed:
-                again = " (as before; --retry-failed tries again)" if event.earlier else ""
-                console.line(console.plain(f"  {event.message}{again}"))
-        if summary.failed:
-            number = len(summary.failed)
-            raise SomeVideosFailed(f"{number} {'file' if number == 1 else 'files'} failed", hint="")
+            return
+        for text in summary.lines(dry_run=dry_run):
+            console.line(console.plain(text))
+        for event in summary.failed:
+            again = " (as before; --retry-failed tries again)" if event.earlier else ""
+            console.line(console.plain(f"  {event.message}{again}"))

@@ -8,6 +8,7 @@ enters it. Pictures never travel. An actor that dies is replaced and its video t
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import socket
@@ -195,8 +196,8 @@ def _ray(address: str | None, lanes: int | None) -> tuple[Any, bool]:
     """The ray module, connected, and whether the cluster is ours to end. Raises UsageError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing of ours tells anybody anything
     try:
-        import ray
-        import ray.exceptions
+        ray: Any = importlib.import_module("ray")  # not by a statement: types are checked without it, too
+        importlib.import_module("ray.exceptions")
     except ImportError as error:
         raise UsageError("--engine ray needs the package ray", hint="pip install 'rdmf-cli[ray]'") from error
     if ray.is_initialized():

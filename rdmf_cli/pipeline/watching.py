@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import stat
 import time
@@ -96,7 +97,7 @@ class Settling:
 def _changes(roots: list[Path]) -> Iterator[set[Path]]:
     """What changes, twice a second and oftener; empty sets if nothing does."""
     try:
-        import watchfiles
+        watchfiles = importlib.import_module("watchfiles")  # not by a statement: types are checked without it, too
     except ImportError as error:
         raise UsageError("--watch needs the package watchfiles", hint="pip install watchfiles") from error
     try:
