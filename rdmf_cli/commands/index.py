@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,66 +98,72 @@ def index(
     if ray_address and engine is not EngineName.ray:
         raise UsageError("--ray-address needs --engine ray")
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
-    which = {"include": tuple(include or ()), "exclude": tuple(exclude or ()), "shard": shard}
+    way = _Way(engine, ray_address, jobs, watch, as_json)
     how = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}
-    work = {"jobs": jobs, "retry_failed": retry_failed, "dry_run": dry_run}
-    _index_all(places, settings, which, how, work, _Way(engine, ray_address, jobs, watch=watch, as_json=as_json))
+    which = {"include": tuple(include or ()), "exclude": tuple(exclude or ())}
+    chosen = {"retry_failed": retry_failed, "dry_run": dry_run}
+    _check_places(places)
+    _index_all(places, settings, way, _options(how, which, shard, jobs, chosen))
 
 
+@dataclass(frozen=True)
 class _Way:
     """Where the work is done, and how it is told."""
 
-    def __init__(
-        self, engine: EngineName, ray_address: str | None, jobs: int | None, *, watch: bool, as_json: bool
-    ) -> None:
-        self.engine, self.ray_address, self.jobs, self.watch, self.as_json = engine, ray_address, jobs, watch, as_json
+    engine: EngineName
+    ray_address: str | None
+    jobs: int | None
+    watch: bool
+    as_json: bool
 
 
-def _index_all(
-    places: list[Path], settings: Settings, which: dict[str, Any], how: dict[str, Any], work: dict[str, Any], way: _Way
-) -> None:
+def _options(
+    how: dict[str, Any], which: dict[str, Any], shard: str | None, jobs: int | None, chosen: dict[str, bool]
+) -> Any:
+    from rdmf_cli.media.scan import Choice
+    from rdmf_cli.pipeline.answer import SearchOptions
+    from rdmf_cli.pipeline.planning import IndexOptions, Shard
+
+    part = Shard.parse(shard) if shard else Shard()
+    return IndexOptions(SearchOptions(**how), jobs or default_jobs(), Choice(**which), part, **chosen)
+
+
+def _index_all(places: list[Path], settings: Settings, way: _Way, options: Any) -> None:
     from rdmf_cli.commands import console, session
     from rdmf_cli.commands.console_board import rich_board
     from rdmf_cli.media.ffmpeg import ffmpeg_path
-    from rdmf_cli.media.scan import Choice
-    from rdmf_cli.pipeline.answer import SearchOptions
     from rdmf_cli.pipeline.indexing import Indexer
-    from rdmf_cli.pipeline.planning import IndexOptions, Shard
     from rdmf_cli.store import Store
 
-    _check_places(places)
-    part = Shard.parse(which["shard"]) if which["shard"] else Shard()
-    jobs = work["jobs"] or default_jobs()
-    options = IndexOptions(
-        SearchOptions(**how),
-        jobs,
-        Choice(which["include"], which["exclude"]),
-        part,
-        work["retry_failed"],
-        work["dry_run"],
-    )
     session.use_ffmpeg(settings)
     ffmpeg_path()  # if there is none, that is no failure of the videos
     with console.rich_progress() as progress:
         encoder = session.encoder(settings, options.how.batch_size, progress)
-    with rich_board() as board, Store.open(settings.store, board.lane()) as store:
-        teller = _Teller(as_json=way.as_json)
-        with closing(_engine(way, settings, encoder, store, options)) as engine:
-            indexer = Indexer(
-                encoder=encoder, store=store, options=options, board=board, on_event=teller.tell, engine=engine
-            )
-            try:
-                if way.watch:
-                    _watch(indexer, places, options, teller)
-                else:
-                    indexer.run(places)
-            except KeyboardInterrupt:
-                teller.sum_up(indexer.summary, dry_run=options.dry_run)
-                raise
-        teller.sum_up(indexer.summary, dry_run=options.dry_run)
+    teller = _Teller(as_json=way.as_json)
+    with (
+        rich_board() as board,
+        Store.open(settings.store, board.lane()) as store,
+        closing(_engine(way, settings, encoder, store, options)) as engine,
+    ):
+        told = {"board": board, "on_event": teller.tell, "engine": engine}
+        indexer = Indexer(encoder=encoder, store=store, options=options, **told)
+        try:
+            _run(indexer, places, way, options, teller)
+        finally:  # also after Ctrl-C and a full disk: what was done so far
+            board.close()
+            teller.sum_up(indexer.summary, dry_run=options.dry_run)
     if indexer.summary.failed:
         number = len(indexer.summary.failed)
         raise SomeVideosFailed(f"{number} {'file' if number == 1 else 'files'} failed")
+
+
+def _run(indexer: Any, places: list[Path], way: _Way, options: Any, teller: _Teller) -> None:
+    if not way.watch:
+        indexer.run(places)
+        return
+    from rdmf_cli.pipeline.watching import watch
+
+    watch(indexer, places, options.choice, lambda: teller.say("watching", "watching for changes; Ctrl-C ends it"))
 
 
 def default_jobs() -> int:
@@ -186,12 +193,6 @@ def _engine(way: _Way, settings: Settings, encoder: Any, store: Any, options: An
         settings.encoder, settings.models, settings.device, options.how.batch_size, encoder.fingerprint
     )
     return RayEngine(source, store, options.how, way.jobs, address=way.ray_address)
-
-
-def _watch(indexer: Any, places: list[Path], options: Any, teller: _Teller) -> None:
-    from rdmf_cli.pipeline.watching import watch
-
-    watch(indexer, places, options.choice, lambda: teller.say("watching", "watching for changes; Ctrl-C ends it"))
 
 
 class _Teller:
