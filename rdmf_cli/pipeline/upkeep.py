@@ -95,7 +95,7 @@ def verify(store: Store, open_encoder: OpenEncoder, *, repair: bool = True, prog
     mender = _Mender(store, open_encoder, progress)
     progress.start("verifying", float(_num_sets(store)), "feature sets")
     try:
-        for video in list(records.videos(store.catalogue)):
+        for video in records.videos(store.catalogue):  # in pages, so what is mended meanwhile does no harm
             checked.num_videos += bool(video.sets)
             for record in video.sets:
                 checked.num_sets += 1

@@ -31,6 +31,7 @@ _SEALED = {
     "feature_set": ("fingerprint", "spec_key", "spec_json", "checksum", "num_rows", "created_s"),
     "failure": ("path", "size_bytes", "mtime_ns", "message", "failed_s"),
 }
+_PAGE = 5000  # rows held at once
 MakeSpec = Callable[[dict[str, Any]], Any]  # fields from a file -> FeatureSpec, which this row may not import
 
 
@@ -55,7 +56,7 @@ def broken_rows(catalogue: Catalogue) -> list[BrokenRow]:
     """Rows that are not what was written."""
     found = []
     for table, columns in _SEALED.items():
-        for rowid, seal, *values in catalogue.rows(f"SELECT rowid, seal, {', '.join(columns)} FROM {table}"):
+        for rowid, seal, *values in _all_rows(catalogue, table, ("seal", *columns)):
             if seal is not None and sealed(*values)[-1] != seal:
                 name = os.fsdecode(values[0]) if isinstance(values[0], bytes) else str(values[0])
                 found.append(BrokenRow(table, rowid, f"{table} entry of {name} is damaged"))
@@ -168,6 +169,15 @@ def _places_in(file: Path) -> list[tuple[Path, str]]:
         finally:
             connection.close()
     return found
+
+
+def _all_rows(catalogue: Catalogue, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    """(rowid, *columns) of a table, in pages."""
+    sql = f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT {_PAGE}"
+    page = catalogue.rows(sql, (-1,))
+    while page:
+        yield from page
+        page = catalogue.rows(sql, (page[-1][0],))
 
 
 def _our_schema() -> set[tuple[Any, ...]]:
