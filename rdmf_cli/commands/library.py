@@ -44,7 +44,7 @@ def list_videos(encoder: EncoderName = None, store: options.StoreFolder = None, 
         elif not videos:
             console.hint("nothing is indexed here yet: rdmf index FOLDER")
         else:
-            console.print_table("", ["id", "length", "encoders", "path"], [_row(video) for video in videos])
+            _print_rows([_row(video) for video in videos])
 
 
 @app.command("show")
@@ -58,12 +58,12 @@ def show(words: Words, store: options.StoreFolder = None, as_json: Json = False)
             console.line(console.json_text({"schema": "rdmf.library/1", "videos": [_facts(video) for video in videos]}))
             return
         for video in videos:
-            rows = [["id", video.fingerprint], *(["path", str(path)] for path in video.paths[1:])]
+            rows = [["id", video.fingerprint], *(["path", str(path)] for path in video.paths)]
             rows += [["length", _length(video)], ["added", _when(video.added_s)]]
             for record in video.sets:
                 made = f"{record.num_rows} snippets, {record.spec.get('sampling', '?')}, {_when(record.created_s)}"
                 rows.append([record.encoder, made])
-            console.print_table(_name(video), ["", ""], rows)
+            _print_rows(rows)
 
 
 @app.command("stats")
@@ -156,6 +156,16 @@ def rebuild(store: options.StoreFolder = None) -> None:
         drop_derived(opened)
         number = _refresh(opened)
         console.line(f"rebuilt for {number} {'encoder' if number == 1 else 'encoders'}")
+
+
+def _print_rows(rows: list[list[str]]) -> None:
+    """Columns under each other, the last as long as it is: a path that is broken in two can't be copied or grepped."""
+    from rdmf_cli.commands import console
+
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
+        console.line(console.plain("  ".join([*cells, row[-1]])))
 
 
 def _refresh(opened: Any) -> int:
