@@ -57,7 +57,9 @@ def show(words: Words, store: options.StoreFolder = None, as_json: Json = False)
         if as_json:
             console.line(console.json_text({"schema": "rdmf.library/1", "videos": [_facts(video) for video in videos]}))
             return
-        for video in videos:
+        for number, video in enumerate(videos):
+            if number:
+                console.line("")
             rows = [["id", video.fingerprint], *(["path", str(path)] for path in video.paths)]
             rows += [["length", _length(video)], ["added", _when(video.added_s)]]
             for record in video.sets:
