@@ -10,6 +10,7 @@ that has other work only ratios within one run mean something; runs that are com
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import tempfile
 import time
@@ -161,15 +162,23 @@ def jobs(bench: Bench) -> list[Row]:
 
 
 def volume(bench: Bench) -> list[Row]:
-    """Time and bytes per hour of video, from one long moving video and what the store holds of it."""
+    """Time and bytes per hour of video, from one long moving video (or `--videos`) and what the store holds of it.
+
+    Core-seconds besides seconds: they depend less on what else the machine does.
+    """
     bench.clip("long/long.mp4", "testsrc2=s={1}:r=25", bench.plan.long_s)
+    bench.encoder.encode_images(np.zeros((1, *bench.encoder.image_size_px, 3), np.uint8))
     with Store.open(bench.folder / "volume") as store:
-        summary, seconds = bench.index(store, bench.folder / "long")
+        own_s, others_s = _cpu_s()
+        summary, seconds = bench.index(store, bench.videos or bench.folder / "long")
+        own_s, others_s = _cpu_s()[0] - own_s, _cpu_s()[1] - others_s
         size = sum(file.stat().st_size for file in (store.folder / "features").rglob("*.faiss"))
     hours = summary.duration_s / 3600
     return [
         _row("frames looked at per second of work", summary.num_frames / seconds, "frames/s"),
         _row("video indexed per second of work", summary.duration_s / seconds, "s/s"),
+        _row("encoding: core-seconds per frame", own_s / summary.num_frames, "s"),
+        _row("decoding: core-seconds per hour of video", others_s / hours, "s"),
         _row("snippets per hour of video at 2 fps", summary.num_frames / hours, ""),
         _row(f"features per hour of video, {bench.encoder.dim} dimensions, 2 fps", size / hours / 1e6, "MB"),
     ]
@@ -210,6 +219,12 @@ def as_markdown(result: dict[str, Any]) -> str:
         ]
         lines += ["", f"**{part}**", "", table(["what", "value", "limit", "kept"], cells)]
     return "\n".join(lines)
+
+
+def _cpu_s() -> tuple[float, float]:
+    """Core-seconds so far: of this process, and of the ffmpegs that have ended."""
+    times = os.times()
+    return times.user + times.system, times.children_user + times.children_system
 
 
 def _enter(store: Store, encoder: Encoder, video: Path) -> None:

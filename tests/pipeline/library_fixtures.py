@@ -92,6 +92,7 @@ def events_of(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """What the driver told, once it has ended well."""
     assert process.stdout is not None
     assert process.stderr is not None
-    output, errors = process.stdout.read(), process.stderr.read()  # communicate would lose what readline took along
-    assert (process.wait(120), errors) == (0, "")
+    with process:  # closes the pipes
+        output, errors = process.stdout.read(), process.stderr.read()  # communicate would lose what readline took along
+    assert (process.returncode, errors) == (0, "")
     return [json.loads(line) for line in output.splitlines()]
