@@ -70,9 +70,13 @@ class Catalogue:
             self._connection.close()
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """One write transaction, with the catalogue's write lock held from the start; undone on an exception."""
+    def writing(self, *, lasting: bool = False) -> Iterator[None]:
+        """One write transaction, with the catalogue's write lock held from the start; undone on an exception.
+
+        `lasting`: what it says, and all that was said before, survives a power cut. For what took long to make.
+        """
         with self._lock, explained(self._file):
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -266,7 +270,7 @@ def _open_writable(file: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA trusted_schema = OFF")  # somebody else's catalogue runs no functions of ours
         connection.execute("PRAGMA foreign_keys = ON")
-        # A power cut may take the last entries but can't damage anything; features are made again.
+        # A power cut may take the last entries but can't damage anything; see `writing` for those that must stay.
         connection.execute("PRAGMA synchronous = NORMAL")
         migrations.migrate(connection, file)
         _use_wal(connection)  # only now: a database that is not ours stays as it is

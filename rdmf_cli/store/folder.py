@@ -113,7 +113,7 @@ class Store:
             num_rows = len(unpack(self.read(checksum), fingerprint, spec).features)
         except DamagedFile:
             return False
-        with self._catalogue.writing():
+        with self._catalogue.writing(lasting=True):
             if not _path(self.folder, checksum).exists():
                 return False  # swept between then and now: it belonged to nobody
             earlier = self._catalogue.checksum_of(fingerprint, spec)
@@ -127,7 +127,7 @@ class Store:
         self.need_writable()
         with explained(self.folder):
             file = self._file(checksum, create=True)
-            with files.staged(file.parent, [data]) as temporary, self._catalogue.writing():
+            with files.staged(file.parent, [data]) as temporary, self._catalogue.writing(lasting=True):
                 files.publish(temporary, file)
                 self._catalogue.put_feature_set(fingerprint, spec, checksum, num_rows, None)
 
@@ -156,7 +156,7 @@ class Store:
                 # The rename happens under the catalogue's write lock, as removals do: no process removes a file
                 # that another one is just entering. Which file is replaced is asked there as well: outside the lock
                 # another process could enter one in between, and nobody would remove it.
-                with files.staged(file.parent, chunks) as temporary, self._catalogue.writing():
+                with files.staged(file.parent, chunks) as temporary, self._catalogue.writing(lasting=True):
                     earlier = self._catalogue.checksum_of(fingerprint, spec)
                     files.publish(temporary, file)
                     self._catalogue.put_feature_set(

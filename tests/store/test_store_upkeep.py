@@ -146,6 +146,24 @@ def test_leftovers_of_a_kill_are_swept_and_are_no_problem(library: Path, spec: F
         assert not store.enter("a" * 32, spec, checksum, library / "x.mp4")
 
 
+def test_what_took_long_to_make_survives_a_power_cut(tmp_path: Path, spec: FeatureSpec, make) -> None:
+    """The log is synced with the very transaction that enters features, and not for every small note."""
+    told: list[str] = []
+    with Store.open(tmp_path) as store:
+        store.catalogue._connection.set_trace_callback(told.append)
+        store.save("video", spec, make(1), tmp_path / "v.mp4")
+        store.remember_duration("video", 1.0)
+    kept = [
+        line for line in told if line.startswith(("PRAGMA synchronous", "INSERT OR REPLACE INTO feature_set", "UPDATE"))
+    ]
+    assert [line.split(" ")[-1] if line.startswith("PRAGMA") else line[:6] for line in kept] == [
+        "FULL",
+        "INSERT",
+        "NORMAL",
+        "UPDATE",
+    ]
+
+
 def test_salvage_makes_a_new_catalogue_of_the_feature_files(library: Path) -> None:
     whole = everything(library)
     file = library / FILE_NAME
