@@ -11,7 +11,18 @@ from typing import Annotated, cast
 import typer
 
 from rdmf_cli import __version__
-from rdmf_cli.commands import demo, doctor, evaluate, export, highlights, models, search, shell
+from rdmf_cli.commands import (
+    demo,
+    doctor,
+    evaluate,
+    export,
+    highlights,
+    index,
+    library,
+    models,
+    search,
+    shell,
+)
 from rdmf_cli.errors import BUG, INTERRUPTED, RdmfError, UsageError
 from rdmf_cli.settings import share_cores
 
@@ -30,6 +41,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("search", cls=search.SearchCommand, no_args_is_help=True)(search.search)
+app.command("index", no_args_is_help=True)(index.index)
+app.add_typer(library.app, name="library")
 app.command("highlights", no_args_is_help=True)(highlights.highlights)
 app.command("export", no_args_is_help=True)(export.export)
 app.command("shell")(shell.shell)

@@ -56,7 +56,7 @@ OUTSIDE: dict[str, set[str] | None] = {
 }
 ONLY_IN_FUNCTIONS = {"faiss", "platformdirs", "matplotlib"}
 NOWHERE_ELSE = {
-    "rich": ("commands.console", "commands.console_library"),
+    "rich": ("commands.console", "commands.console_board", "commands.console_library"),
     "typer": ("commands", "main"),
     "click": ("commands", "main"),
 }
@@ -178,7 +178,7 @@ def outside_problem(module: str, item: Import) -> str | None:
         return "only inside functions"
     room = module.split(".")[0]
     if room in ("commands", "main") and not item.in_function:
-        allowed = {"typer", "click"} | ({"rich"} if module == "commands.console" else set())
+        allowed = {"typer", "click"} | ({"rich"} if module in NOWHERE_ELSE["rich"] else set())
         return None if package in allowed else "the top sees rows 0 and 5 and typer only"
     key = fitting(dict(OUTSIDE), module)
     permitted = OUTSIDE[key] if key is not None else set()

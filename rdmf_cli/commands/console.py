@@ -52,7 +52,7 @@ FEW_COLOURS = {
 }
 _BAR_COLUMNS = 10
 _NEVER_WRAPPED = 14
-_BAR_WIDTH_FROM = 64  # narrower terminals get no bars
+BAR_WIDTH_FROM = 64  # narrower terminals get no bars
 _LENGTH_WIDTH_FROM = 46  # nor lengths
 
 
@@ -184,7 +184,7 @@ def print_moments(moments: list[Moment]) -> None:
     if columns >= _LENGTH_WIDTH_FROM:
         table.add_column("length", justify="right", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
-    if columns >= _BAR_WIDTH_FROM:
+    if columns >= BAR_WIDTH_FROM:
         table.add_column("", no_wrap=True)
     for rank, moment in enumerate(moments, start=1):
         dash = "–" if _unicode() else "-"
@@ -192,7 +192,7 @@ def print_moments(moments: list[Moment]) -> None:
         if columns >= _LENGTH_WIDTH_FROM:
             cells.append(f"{moment.length_s:.1f} s")
         cells.append(f"{moment.score:.2f}")
-        if columns >= _BAR_WIDTH_FROM:
+        if columns >= BAR_WIDTH_FROM:
             cells.append(curve.bar(moment.score, _BAR_COLUMNS, unicode=_unicode()))
         style = _style(rank)
         table.add_row(*(Text(cell, style=style if place != 1 else "") for place, cell in enumerate(cells)))
@@ -239,7 +239,8 @@ def _asciified(text: Text) -> Text:
 # --- stderr -----------------------------------------------------------------------------------------------------------
 
 
-def _err() -> Console:
+def err() -> Console:
+    """Rich's side of stderr."""
     return _themed(Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True))
 
 
@@ -266,7 +267,7 @@ def problem(message: str, hint: str = "") -> None:
 
 def _complain(text: Text) -> None:
     with suppress(OSError):  # nobody can be told; the exit code still says it
-        _err().print(text)
+        err().print(text)
 
 
 # --- progress ---------------------------------------------------------------------------------------------------------
@@ -283,15 +284,15 @@ class RichProgress:
     def start(self, task: str, total: float | None, unit: str) -> None:
         """A task begins."""
         self.finish()
-        if not _is_live():
+        if not is_live():
             return
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None if _err().width < _BAR_WIDTH_FROM else 30),
+            BarColumn(bar_width=None if err().width < BAR_WIDTH_FROM else 30),
             TaskProgressColumn(),
             TextColumn("{task.fields[amount]}", markup=False, style=_DIM),
             TimeRemainingColumn(compact=True, elapsed_when_finished=False),
-            console=_err(),
+            console=err(),
             transient=True,
         )
         self._task = self._bar.add_task(plain(task), total=total, amount="", unit=unit)
@@ -306,13 +307,14 @@ class RichProgress:
         total = f"/{task.total:.0f}" if task.total else ""
         self._bar.update(self._task, amount=f"{task.completed:.0f}{total} {task.fields['unit']}")
 
-    def warn(self, message: str) -> None:
-        """Something the user should know; above the bar if there is one."""
+    def warn(self, message: str, above: Console | None = None) -> None:
+        """Something the user should know; above the bar if there is one, or where bars of others are drawn."""
         if message in self._said:
             return
         self._said.add(message)
-        if self._bar is not None:
-            self._bar.console.print(Text("rdmf: ") + Text("warning: ", style=_WARNING) + Text(plain(message)))
+        above = above or (self._bar.console if self._bar is not None else None)
+        if above is not None:
+            above.print(Text("rdmf: ") + Text("warning: ", style=_WARNING) + Text(plain(message)))
         else:
             warn(message)
 
@@ -333,6 +335,6 @@ def rich_progress() -> Iterator[RichProgress]:
         progress.finish()
 
 
-def _is_live() -> bool:
+def is_live() -> bool:
     """True if stderr is a terminal that can redraw a line."""
     return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")

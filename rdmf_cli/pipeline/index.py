@@ -13,9 +13,11 @@ from rdmf_cli.encoders.base import Encoder, FeatureSpec
 from rdmf_cli.errors import StoreError
 from rdmf_cli.media.frames import SAMPLER_VERSION, Sampling, default_sample_fps, open_frames
 from rdmf_cli.media.probe import VideoInfo, fingerprint, probe
+from rdmf_cli.media.repeats import Repeats, spread
 from rdmf_cli.pipeline.answer import SearchOptions, Timings
 from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.store import Store, VideoFeatures
+from rdmf_cli.store.folder import state_of
 
 
 @dataclass
@@ -46,11 +48,15 @@ def index_video(
     info = probe(path)
     sample_fps = options.sample_fps or default_sample_fps(info.duration_s)
     spec = feature_spec(encoder, sample_fps, options.backend)
+    state = state_of(path)
     store, video_id, features = _kept(store, path, spec, progress)
     timings = Timings(probe_s=time.perf_counter() - started)
     if features is None:
-        features = _encode(info, sample_fps, encoder, options, progress, timings)
-        if store:
+        features, _ = encode_video(info, sample_fps, encoder, options, progress, timings)
+        if state_of(path) != state:
+            progress.warn(f"{path}: changed while it was read; the answer may mix old and new, and nothing is kept")
+        elif store:
+            store.remember_duration(video_id, info.duration_s)
             features = _saved(store, video_id, spec, features, path, progress)
     return Indexed(info, video_id, sample_fps, features, timings)
 
@@ -87,24 +93,30 @@ def _saved(
     return store.load(video_id, spec) or features
 
 
-def _encode(
+def encode_video(
     info: VideoInfo,
     sample_fps: float,
     encoder: Encoder,
     options: SearchOptions,
     progress: Progress,
     timings: Timings,
-) -> VideoFeatures:
-    """Decode in one thread and ffmpeg's process, encode in this one; at most a few batches are in memory."""
+) -> tuple[VideoFeatures, int]:
+    """Decode in one thread and ffmpeg's process, encode in this one; at most a few batches are in memory.
+
+    Frames that repeat the one before are not encoded (media/repeats.py). -> features, and how many frames were encoded
+    """
     height, width = encoder.frame_size_px(info.width, info.height)
     source = open_frames(info, Sampling(sample_fps, height, width), backend=options.backend)
     parts: list[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]] = []
     progress.start(f"reading {info.path.name}", info.duration_s or None, "s")
-    seen_s = 0.0
+    seen_s, repeats, last, num_encoded = 0.0, Repeats(), np.zeros(encoder.dim, np.float32), 0
     try:
         for batch in source.batches(options.batch_size):
             started = time.perf_counter()
-            parts.append((encoder.encode_images(batch.frames), batch.times_s, batch.change, batch.change_time_s))
+            is_new = repeats.new(batch.frames)
+            rows = spread(_encoded(encoder, batch.frames, is_new), is_new, last)
+            parts.append((rows, batch.times_s, batch.change, batch.change_time_s))
+            last, num_encoded = rows[-1], num_encoded + int(is_new.sum())
             timings.encode_s += time.perf_counter() - started
             progress.advance(float(batch.times_s[-1]) - seen_s)
             seen_s = float(batch.times_s[-1])
@@ -114,4 +126,12 @@ def _encode(
     timings.decode_s += source.report.decode_busy_s
     features, times_s, change, change_time_s = (np.concatenate(column) for column in zip(*parts, strict=True))
     duration_s = max(source.report.duration_s, float(times_s[-1]) + 1e-3)
-    return VideoFeatures(features, times_s, change, change_time_s, duration_s, tuple(source.report.warnings))
+    video = VideoFeatures(features, times_s, change, change_time_s, duration_s, tuple(source.report.warnings))
+    return video, num_encoded
+
+
+def _encoded(encoder: Encoder, frames: NDArray[np.uint8], is_new: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Rows (M, D) of the M frames that are new; the encoder is not asked for none."""
+    if not is_new.any():
+        return np.zeros((0, encoder.dim), np.float32)
+    return encoder.encode_images(frames if is_new.all() else frames[is_new])

@@ -1,4 +1,7 @@
-"""Small arrays in the cache: an ordinary .npy file with the SHA-256 of its name and content behind it."""
+"""Small arrays in the cache: an ordinary .npy file with the SHA-256 of its name and content behind it.
+
+What is hashed is the file's own name, not the name that the caller knows: so a file can be checked by itself.
+"""
 
 from __future__ import annotations
 
@@ -45,5 +48,14 @@ def unpack_array(name: str, data: bytes) -> NDArray[Any] | None:
         return None
 
 
+def is_whole(file: str, data: bytes) -> bool:
+    """Are these bytes what was written under the file name `file`?"""
+    return len(data) > _DIGEST_SIZE and data[-_DIGEST_SIZE:] == _seal(file, data[:-_DIGEST_SIZE])
+
+
 def _digest(name: str, content: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + b"\x00" + content).digest()
+    return _seal(file_name(name), content)
+
+
+def _seal(file: str, content: bytes) -> bytes:
+    return hashlib.sha256(file.encode("utf-8", "surrogateescape") + b"\x00" + content).digest()

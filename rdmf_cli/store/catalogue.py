@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -23,10 +24,15 @@ if TYPE_CHECKING:  # encoders/base is in the same row: known as a type, not impo
 
 FILE_NAME = "catalogue.sqlite"
 BUSY_S = 10.0  # how long to wait for another process; our own transactions take milliseconds
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA})
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _NO_ACCESS = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 # On a full disk SQLite can't even make the lock file that a writable catalogue needs, and calls it an I/O error.
 _UNWRITABLE = _NO_ACCESS | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+
+
+class DamagedCatalogue(StoreError):
+    """SQLite can't make sense of the catalogue."""
 
 
 class Catalogue:
@@ -64,9 +70,13 @@ class Catalogue:
             self._connection.close()
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """One write transaction, with the catalogue's write lock held from the start; undone on an exception."""
+    def writing(self, *, lasting: bool = False) -> Iterator[None]:
+        """One write transaction, with the catalogue's write lock held from the start; undone on an exception.
+
+        `lasting`: what it says, and all that was said before, survives a power cut. For what took long to make.
+        """
         with self._lock, explained(self._file):
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -83,17 +93,26 @@ class Catalogue:
             (os.fsencode(path), size_bytes, mtime_ns),
         )
 
+    def video_at(self, path: Path, size_bytes: int, mtime_ns: int) -> tuple[str, float | None] | None:
+        """Fingerprint and claimed duration of what lies at a path, if size and time have not changed."""
+        row = self._row(
+            "SELECT path.fingerprint, video.duration_s FROM path JOIN video USING (fingerprint) "
+            "WHERE path = ? AND size_bytes = ? AND mtime_ns = ?",
+            (os.fsencode(path), size_bytes, mtime_ns),
+        )
+        return None if row is None else (row[0], row[1])
+
     def put_path(self, path: Path, fingerprint: str, size_bytes: int, mtime_ns: int) -> None:
         """Remember the fingerprint of a path with this size and time."""
         now_s = time.time()
         with self.writing():
             self._put_video(fingerprint, now_s)
-            self._connection.execute(
-                "INSERT INTO path VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
-                "fingerprint = excluded.fingerprint, size_bytes = excluded.size_bytes, "
-                "mtime_ns = excluded.mtime_ns, seen_s = excluded.seen_s",
-                (os.fsencode(path), fingerprint, size_bytes, mtime_ns, now_s),
+            self.execute(
+                "INSERT OR REPLACE INTO path (path, fingerprint, size_bytes, mtime_ns, seen_s, seal) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                sealed(os.fsencode(path), fingerprint, size_bytes, mtime_ns, now_s),
             )
+            self.execute("DELETE FROM failure WHERE path = ?", (os.fsencode(path),))
 
     def checksum_of(self, fingerprint: str, spec: FeatureSpec) -> str | None:
         """The checksum, which is also the file name, of a feature set; None if there is none (or no valid one)."""
@@ -103,20 +122,47 @@ class Catalogue:
         # It becomes a file name: what is not exactly a hash is not used.
         return text if text is not None and _CHECKSUM.fullmatch(text) else None
 
-    def put_feature_set(self, fingerprint: str, spec: FeatureSpec, checksum: str, num_rows: int, path: Path) -> None:
+    def put_feature_set(
+        self, fingerprint: str, spec: FeatureSpec, checksum: str, num_rows: int, path: Path | None
+    ) -> None:
         """Enter a feature set in place of an earlier one. To be called inside `writing`."""
         now_s = time.time()
         self._put_video(fingerprint, now_s)
-        # Without size and time: the file may have changed since it was fingerprinted.
-        self._connection.execute(
-            "INSERT INTO path VALUES (?, ?, NULL, NULL, ?) ON CONFLICT (path) DO NOTHING",
-            (os.fsencode(path), fingerprint, now_s),
+        if path is not None:
+            self.put_place(path, fingerprint)
+            self.execute("DELETE FROM failure WHERE path = ?", (os.fsencode(path),))
+        self.execute(
+            "INSERT OR REPLACE INTO feature_set "
+            "(fingerprint, spec_key, spec_json, checksum, num_rows, created_s, seal) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            sealed(fingerprint, spec.key, json.dumps(asdict(spec)), checksum, num_rows, now_s),
         )
-        self._connection.execute(
-            "INSERT OR REPLACE INTO feature_set VALUES (?, ?, ?, ?, ?, ?)",
-            (fingerprint, spec.key, json.dumps(asdict(spec)), checksum, num_rows, now_s),
+
+    def put_place(self, path: Path, fingerprint: str) -> None:
+        """Say where a known video lies, unless that path is known already. To be called inside `writing`.
+
+        Without size and time: the file may have changed since it was fingerprinted, or lie on another machine.
+        """
+        self.execute(
+            "INSERT OR IGNORE INTO path (path, fingerprint, size_bytes, mtime_ns, seen_s, seal) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            sealed(os.fsencode(path), fingerprint, None, None, time.time()),
         )
-        self._connection.execute("DELETE FROM failure WHERE path = ?", (os.fsencode(path),))
+
+    def put_duration(self, fingerprint: str, duration_s: float) -> None:
+        """Remember how long the container says the video is: it decides how densely it is sampled."""
+        with self.writing():
+            self._put_video(fingerprint, time.time())
+            row = self._row("SELECT added_s FROM video WHERE fingerprint = ?", (fingerprint,))
+            added_s = float(row[0]) if row else 0.0
+            _, _, length_s, seal = sealed(fingerprint, added_s, float(duration_s))
+            self.execute(
+                "UPDATE video SET duration_s = ?, seal = ? WHERE fingerprint = ?", (length_s, seal, fingerprint)
+            )
+
+    def duration_of(self, fingerprint: str) -> float | None:
+        """What `put_duration` was told; None if nothing."""
+        row = self._row("SELECT duration_s FROM video WHERE fingerprint = ?", (fingerprint,))
+        return row[0] if row is not None and isinstance(row[0], float) else None
 
     def is_used(self, checksum: str) -> bool:
         """Does any feature set live in the file of this name?"""
@@ -125,9 +171,10 @@ class Catalogue:
     def put_failure(self, path: Path, size_bytes: int, mtime_ns: int, message: str) -> None:
         """Remember that a file of this size and time can't be used, and why."""
         with self.writing():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO failure VALUES (?, ?, ?, ?, ?)",
-                (os.fsencode(path), size_bytes, mtime_ns, _utf8(message), time.time()),
+            self.execute(
+                "INSERT OR REPLACE INTO failure (path, size_bytes, mtime_ns, message, failed_s, seal) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                sealed(os.fsencode(path), size_bytes, mtime_ns, _utf8(message), time.time()),
             )
 
     def failure_at(self, path: Path, size_bytes: int, mtime_ns: int) -> str | None:
@@ -137,13 +184,20 @@ class Catalogue:
             (os.fsencode(path), size_bytes, mtime_ns),
         )
 
+    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> int:
+        """One statement of a module of this package, inside `writing`; how many rows it touched."""
+        return self._connection.execute(sql, values).rowcount
+
     def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query of a module of this package."""
         with self._lock, explained(self._file):
             return self._connection.execute(sql, values).fetchall()
 
     def _put_video(self, fingerprint: str, now_s: float) -> None:
-        self._connection.execute("INSERT OR IGNORE INTO video VALUES (?, ?)", (fingerprint, now_s))
+        self.execute(
+            "INSERT OR IGNORE INTO video (fingerprint, added_s, duration_s, seal) VALUES (?, ?, ?, ?)",
+            sealed(fingerprint, now_s, None),
+        )
 
     def _row(self, sql: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
         with self._lock, explained(self._file):
@@ -155,6 +209,12 @@ class Catalogue:
         return row[0] if row is not None and isinstance(row[0], str) else None
 
 
+def sealed(*values: Any) -> tuple[Any, ...]:
+    """A row's values and, behind them, their seal: 8 bytes that change with any of them."""
+    text = repr(values).encode("utf-8", "surrogatepass")
+    return (*values, hashlib.blake2b(text, digest_size=8).digest())
+
+
 @contextmanager
 def explained(file: Path) -> Iterator[None]:
     """Turn what SQLite and the system say into one line: StoreError."""
@@ -162,6 +222,8 @@ def explained(file: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _store_error(file, error) from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes damaged text, and Python can't read it
+        raise _damaged(file, "its text is not readable") from error
     except OSError as error:
         raise StoreError(
             f"{file}: {error.strerror or error}", hint="check space and permissions, or name another store with --store"
@@ -181,9 +243,13 @@ def _store_error(file: Path, error: sqlite3.Error) -> StoreError:
         return StoreError(f"{file}: no space left on the disk", hint="free some space, or use another --store")
     if code in _NO_ACCESS:
         return StoreError(f"{file}: can't be opened or written", hint="check permissions, or use another --store")
-    return StoreError(
-        f"{file}: the catalogue is damaged ({error})",
-        hint="move the store away; everything in it can be made again from the videos",
+    return _damaged(file, str(error), certain=code in _DAMAGED)
+
+
+def _damaged(file: Path, reason: str, *, certain: bool = True) -> StoreError:
+    return (DamagedCatalogue if certain else StoreError)(
+        f"{file}: the catalogue is damaged ({reason})",
+        hint="'rdmf library verify' makes a new one from the feature files; nothing has to be encoded again",
     )
 
 
@@ -204,7 +270,7 @@ def _open_writable(file: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA trusted_schema = OFF")  # somebody else's catalogue runs no functions of ours
         connection.execute("PRAGMA foreign_keys = ON")
-        # A power cut may take the last entries but can't damage anything; features are made again.
+        # A power cut may take the last entries but can't damage anything; see `writing` for those that must stay.
         connection.execute("PRAGMA synchronous = NORMAL")
         migrations.migrate(connection, file)
         _use_wal(connection)  # only now: a database that is not ours stays as it is

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,6 +65,7 @@ def pack(fingerprint: str, spec: FeatureSpec, video: VideoFeatures) -> list[byte
     notes = {
         "fingerprint": fingerprint,
         "spec_key": spec.key,
+        "spec": asdict(spec),  # so that a file tells by itself what it is
         "duration_s": float(video.duration_s),
         "warnings": list(video.warnings),
     }
@@ -89,6 +90,25 @@ def unpack(data: bytes, fingerprint: str, spec: FeatureSpec) -> VideoFeatures:
             warnings=tuple(str(warning) for warning in notes["warnings"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
+        raise DamagedFile(f"not a feature file ({type(error).__name__})") from error
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a feature file says of itself."""
+
+    fingerprint: str
+    spec: dict[str, Any]  # fields of a FeatureSpec, unchecked; {} in files from before they were written down
+    num_rows: int
+
+
+def identity(data: bytes) -> Identity:
+    """Whose features the bytes are, without looking at them. Raises DamagedFile."""
+    try:
+        _, records, notes = _split(data)
+        spec = notes.get("spec", {})
+        return Identity(str(notes["fingerprint"]), dict(spec), len(records) // _ROW.itemsize)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise DamagedFile(f"not a feature file ({type(error).__name__})") from error
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from rdmf_cli.errors import StoreError
 
 STALE_S = 86_400.0  # an unfinished file this old belongs to nobody any more
-_SUFFIX = ".partial"
+UNFINISHED = ".partial"  # how names of files end that are still being written
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
@@ -48,7 +48,7 @@ def read_file(file: Path) -> bytes | None:
 @contextmanager
 def staged(folder: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
     """A temporary file in `folder`, written and fsynced; gone afterwards unless `publish` took it. Raises OSError."""
-    temporary = folder / f"{uuid.uuid4().hex}{_SUFFIX}"
+    temporary = folder / f"{uuid.uuid4().hex}{UNFINISHED}"
     try:
         _write_synced(temporary, chunks)
         yield temporary
@@ -73,7 +73,9 @@ def sweep(folder: Path) -> None:
     """Remove unfinished files that a killed process left in `folder` more than a day ago."""
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(folder)):
-            stale = entry.name.endswith(_SUFFIX) and time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_S
+            stale = (
+                entry.name.endswith(UNFINISHED) and time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_S
+            )
             if stale:
                 os.unlink(entry.path)
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:  # encoders/base is in the same row: known as a type, not impo
     from rdmf_cli.encoders.base import FeatureSpec
 
 
+State = tuple[Path, int, int]  # of a file: real path, size in bytes, modification time in ns
+
+
 class Store:
     """An open store. Several processes and threads may use one at once."""
 
@@ -65,23 +68,27 @@ class Store:
 
     def fingerprint_of(self, path: Path, compute: Callable[[Path], str]) -> str:
         """The content fingerprint of a video file: remembered while size and time stay, else from `compute(path)`."""
-        state = _state_of(path)
+        state = state_of(path)
         if state is None:
             return compute(path)  # a missing file is explained there
         known = self._catalogue.fingerprint_at(*state)
         if known is not None:
             return known
         fingerprint = compute(path)
-        if _state_of(path) == state:  # else it is still being written
-            self._optionally(lambda: self._catalogue.put_path(state[0], fingerprint, *state[1:]))
+        self.remember_place(state, fingerprint)  # unless it is still being written
         return fingerprint
+
+    def remember_place(self, state: State, fingerprint: str) -> None:
+        """Keep the fingerprint of a file that was in `state` before it was taken; not if the file has changed since."""
+        if state_of(state[0]) == state:
+            self._optionally(lambda: self._catalogue.put_path(state[0], fingerprint, *state[1:]))
 
     def load(self, fingerprint: str, spec: FeatureSpec) -> VideoFeatures | None:
         """The features of a video under exactly this spec; None, after a warning, if their file is damaged."""
         checksum, again = self._catalogue.checksum_of(fingerprint, spec), True
         while checksum is not None:
             try:
-                return unpack(self._read(checksum), fingerprint, spec)
+                return unpack(self.read(checksum), fingerprint, spec)
             except DamagedFile as problem:
                 newer = self._catalogue.checksum_of(fingerprint, spec)
                 if newer == checksum and not again:
@@ -91,13 +98,54 @@ class Store:
                 again, checksum = newer != checksum, newer
         return None
 
+    def has(self, fingerprint: str, spec: FeatureSpec) -> bool:
+        """Are there features of a video under exactly this spec? Looks for their file, not into it."""
+        checksum = self._catalogue.checksum_of(fingerprint, spec)
+        return checksum is not None and os.path.exists(_path(self.folder, checksum))
+
+    def enter(self, fingerprint: str, spec: FeatureSpec, checksum: str, path: Path | None) -> bool:
+        """Tell the catalogue of a feature file that another process wrote into this folder; False if it is not whole.
+
+        `path`: where the video lies; None: nobody knows. Raises StoreError as `save`.
+        """
+        self.need_writable()
+        try:
+            num_rows = len(unpack(self.read(checksum), fingerprint, spec).features)
+        except DamagedFile:
+            return False
+        with self._catalogue.writing(lasting=True):
+            if not _path(self.folder, checksum).exists():
+                return False  # swept between then and now: it belonged to nobody
+            earlier = self._catalogue.checksum_of(fingerprint, spec)
+            self._catalogue.put_feature_set(fingerprint, spec, checksum, num_rows, _absolute(path) if path else None)
+        if earlier not in (None, checksum):
+            self.remove_unused(str(earlier))
+        return True
+
+    def take_in(self, fingerprint: str, spec: FeatureSpec, checksum: str, data: bytes, num_rows: int) -> None:
+        """Keep a feature file that was made elsewhere and has been checked. Raises StoreError as `save`."""
+        self.need_writable()
+        with explained(self.folder):
+            file = self._file(checksum, create=True)
+            with files.staged(file.parent, [data]) as temporary, self._catalogue.writing(lasting=True):
+                files.publish(temporary, file)
+                self._catalogue.put_feature_set(fingerprint, spec, checksum, num_rows, None)
+
+    def stage(self, fingerprint: str, spec: FeatureSpec, features: VideoFeatures) -> str:
+        """Write a feature file without entering it, as a worker does; its checksum. Raises StoreError, ValueError."""
+        chunks = pack(fingerprint, spec, features)
+        checksum = hashlib.sha256(b"".join(chunks)).hexdigest()
+        with explained(self.folder):
+            files.write_file(self._file(checksum, create=True), chunks)
+        return checksum
+
     def save(self, fingerprint: str, spec: FeatureSpec, features: VideoFeatures, path: Path) -> None:
         """Keep the features of the video at `path`, in place of earlier ones.
 
         Raises StoreError if the store can't be written or the disk is full; then all is as before. Raises ValueError
         if the rows are not unit rows of `spec.dim`.
         """
-        self._need_writable()
+        self.need_writable()
         chunks = pack(fingerprint, spec, features)
         checksum = hashlib.sha256(b"".join(chunks)).hexdigest()
         earlier: str | None = None
@@ -108,28 +156,53 @@ class Store:
                 # The rename happens under the catalogue's write lock, as removals do: no process removes a file
                 # that another one is just entering. Which file is replaced is asked there as well: outside the lock
                 # another process could enter one in between, and nobody would remove it.
-                with files.staged(file.parent, chunks) as temporary, self._catalogue.writing():
+                with files.staged(file.parent, chunks) as temporary, self._catalogue.writing(lasting=True):
                     earlier = self._catalogue.checksum_of(fingerprint, spec)
                     files.publish(temporary, file)
                     self._catalogue.put_feature_set(
                         fingerprint, spec, checksum, len(features.features), _absolute(path)
                     )
         except BaseException:
-            self._remove_unused(checksum)
+            self.remove_unused(checksum)
             raise
         if earlier not in (None, checksum):
-            self._remove_unused(str(earlier))
+            self.remove_unused(str(earlier))
+
+    def remove(self, fingerprint: str, spec_key: str | None = None) -> int:
+        """Forget a video, or only one feature set of it; how many feature files went. Raises StoreError."""
+        self.need_writable()
+        condition: str = "fingerprint = ?"
+        values: tuple[str, ...] = (fingerprint,)
+        if spec_key is not None:
+            condition, values = f"{condition} AND spec_key = ?", (fingerprint, spec_key)
+        with self._catalogue.writing():
+            rows = self._catalogue.rows(f"SELECT checksum FROM feature_set WHERE {condition}", values)
+            self._catalogue.execute(f"DELETE FROM feature_set WHERE {condition}", values)
+            if spec_key is None:
+                self._catalogue.execute("DELETE FROM video WHERE fingerprint = ?", (fingerprint,))  # and its paths
+        for (checksum,) in rows:
+            self.remove_unused(str(checksum))
+        return len(rows)
+
+    def remember_duration(self, fingerprint: str, duration_s: float) -> None:
+        """Keep what the container claims, so that the next look at the video needs no probing."""
+        if self._catalogue.duration_of(fingerprint) is None:
+            self._optionally(lambda: self._catalogue.put_duration(fingerprint, duration_s))
 
     def put_failure(self, path: Path, message: str) -> None:
         """Remember that the file at `path`, as it is now, can't be used."""
-        state = _state_of(path)
+        state = state_of(path)
         if state is not None:
             self._optionally(lambda: self._catalogue.put_failure(*state, message))
 
     def failure_of(self, path: Path) -> str | None:
         """Why the file at `path` failed earlier; None if it did not, or has changed since."""
-        state = _state_of(path)
+        state = state_of(path)
         return None if state is None else self._catalogue.failure_at(*state)
+
+    def file_of(self, checksum: str) -> Path:
+        """Where the feature file of this name belongs."""
+        return _path(self.folder, checksum)
 
     def load_array(self, name: str) -> NDArray[Any] | None:
         """The array kept under any `name`; None if there is none or it is damaged."""
@@ -176,7 +249,7 @@ class Store:
         files.real_folder(self.folder, *file.relative_to(self.folder).parts[:-1], create=create)
         return file
 
-    def _read(self, checksum: str) -> bytes:
+    def read(self, checksum: str) -> bytes:
         """The content of a feature file, checked. Raises DamagedFile."""
         try:
             data = files.read_file(self._file(checksum))
@@ -188,17 +261,20 @@ class Store:
             raise DamagedFile("the file is damaged")
         return data
 
-    def _remove_unused(self, checksum: str) -> None:
+    def remove_unused(self, checksum: str) -> bool:
         """Remove a feature file that the catalogue does not tell of; if that fails, it does no harm."""
         with contextlib.suppress(StoreError, OSError):
             file = self._file(checksum)
             if not file.exists():
-                return  # before the lock: after "in use by another process" there is no point in waiting again
+                return False  # before the lock: after "in use by another process" nobody should wait again
             with self._catalogue.writing():
                 if not self._catalogue.is_used(checksum):
                     file.unlink(missing_ok=True)
+                    return True
+        return False
 
-    def _need_writable(self) -> None:
+    def need_writable(self) -> None:
+        """Raise StoreError if nothing can be saved here."""
         if self.read_only:
             raise StoreError(
                 f"{self.folder}: the store can't be written ({self._catalogue.unwritable})",
@@ -216,6 +292,7 @@ class Store:
 
 
 def _path(folder: Path, checksum: str) -> Path:
+    """Where a feature file belongs."""
     return folder / "features" / checksum[:2] / f"{checksum}.faiss"
 
 
@@ -223,7 +300,7 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _state_of(path: Path) -> tuple[Path, int, int] | None:
+def state_of(path: Path) -> State | None:
     """Real path, size in bytes and modification time in ns; None if there is no such file."""
     try:
         status = path.stat()

@@ -48,6 +48,22 @@ STEPS: tuple[tuple[str, ...], ...] = (
             failed_s REAL NOT NULL
         )""",
     ),
+    (
+        # Seals: a hash of the row's other columns, so that a flipped bit is found (`rdmf library verify`); NULL in rows
+        # from before this step. SQLite's own integrity check sees structure and indexed columns only.
+        "ALTER TABLE video ADD COLUMN duration_s REAL",  # as the container claims it; NULL: not known
+        "ALTER TABLE video ADD COLUMN seal BLOB",
+        "ALTER TABLE path ADD COLUMN seal BLOB",
+        "ALTER TABLE feature_set ADD COLUMN seal BLOB",
+        "ALTER TABLE failure ADD COLUMN seal BLOB",
+        """CREATE TABLE claim (
+            fingerprint TEXT NOT NULL,
+            spec_key TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            expires_s REAL NOT NULL,
+            PRIMARY KEY (fingerprint, spec_key)
+        )""",
+    ),
 )
 VERSION = len(STEPS)
 

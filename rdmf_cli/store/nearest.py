@@ -5,7 +5,7 @@
 Few rows lie in one list and are searched exactly; many are clustered (IVF) and only the lists near the query are. Both
 are the same kind of FAISS file, because only IVF can be mapped into memory instead of read. What follows the index is
 ignored by FAISS: which rows belong to which video, and checksums. Those of the lists are checked when a list is
-first used: nothing has to be read at opening, and no damage goes unnoticed. docs/decisions/0014 has the figures.
+first used: nothing has to be read at opening, and no damage goes unnoticed. docs/decisions/0009 has the figures.
 """
 
 from __future__ import annotations
