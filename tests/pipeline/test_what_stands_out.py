@@ -78,11 +78,10 @@ def test_several_videos_share_the_length(scenes: Path, tmp_path: Path) -> None:
 
 def test_the_second_time_nothing_is_encoded(scenes: Path, store: Store) -> None:
     encoder = FakeEncoder()
-    first, second = (
-        highlights([scenes], length_s=8, clip_s=4, encoder=encoder, store=store, options=SearchOptions())
-        for _ in range(2)
-    )
-    assert encoder.num_images == 60
+    first = highlights([scenes], length_s=8, clip_s=4, encoder=encoder, store=store, options=SearchOptions())
+    num_images = encoder.num_images
+    second = highlights([scenes], length_s=8, clip_s=4, encoder=encoder, store=store, options=SearchOptions())
+    assert encoder.num_images == num_images > 0
     assert first.answers[0].moments == second.answers[0].moments
     assert np.array_equal(first.answers[0].saliency, second.answers[0].saliency)
 
