@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from rdmf_cli import __version__
-from rdmf_cli.commands import demo, doctor, models, search
+from rdmf_cli.commands import demo, doctor, evaluate, models, search
 from rdmf_cli.errors import BUG, INTERRUPTED, RdmfError, UsageError
 from rdmf_cli.settings import share_cores
 
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.command("search", cls=search.SearchCommand, no_args_is_help=True)(search.search)
 app.command("demo")(demo.demo)
 app.add_typer(models.app, name="models")
+app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 
 
