@@ -109,7 +109,7 @@ class CrossAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, H) → (B, heads, T, H / heads)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class CrossAttentiveGru(nn.Module):
