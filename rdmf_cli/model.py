@@ -98,6 +98,13 @@ class AffectNetwork(nn.Module):
         means = {name: _mean(scaled[name], valid[name]) for name in scaled}
         return Rating(self.head(fused.joined), rebuilt, means)
 
+    def rate(self, streams: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
+        """(B, outputs): probabilities of the classes, or values in (-1, 1). Without gradients, in evaluation mode."""
+        self.eval()
+        with torch.inference_mode():
+            outputs: Tensor = self(streams, valid).outputs
+            return outputs.softmax(dim=-1) if self.config.head.task == "classification" else outputs
+
     def _scaled(self, name: str, x: Tensor, valid: Tensor) -> Tensor:
         moved = (x - self.get_buffer(f"centre_{name}")) / self.get_buffer(f"scale_{name}")
         return torch.where(valid[..., None], moved, 0.0)

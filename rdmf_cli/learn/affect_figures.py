@@ -26,16 +26,12 @@ def tensors(windows: WindowSet, names: tuple[str, ...], places: Ints) -> tuple[d
 
 def predict(network: AffectNetwork, windows: WindowSet, device: str = "cpu") -> NDArray[np.float64]:
     """(N, C): probabilities of the classes, or values in (-1, 1)."""
-    network.eval()
     parts = []
-    with torch.inference_mode():
-        for start in range(0, len(windows), _AT_ONCE):
-            places = np.arange(start, min(start + _AT_ONCE, len(windows)))
-            streams, valid = tensors(windows, network.config.fusion.streams, places)
-            outputs = network(*({name: x.to(device) for name, x in part.items()} for part in (streams, valid))).outputs
-            if network.config.head.task == "classification":
-                outputs = outputs.softmax(dim=-1)
-            parts.append(outputs.double().cpu().numpy())
+    for start in range(0, len(windows), _AT_ONCE):
+        places = np.arange(start, min(start + _AT_ONCE, len(windows)))
+        streams, valid = tensors(windows, network.config.fusion.streams, places)
+        rated = network.rate(*({name: x.to(device) for name, x in part.items()} for part in (streams, valid)))
+        parts.append(rated.double().cpu().numpy())
     return np.concatenate(parts)
 
 
