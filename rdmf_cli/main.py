@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from rdmf_cli import __version__
-from rdmf_cli.commands import demo, doctor, evaluate, models, search
+from rdmf_cli.commands import affect, classify, demo, doctor, evaluate, models, search, train
 from rdmf_cli.errors import BUG, INTERRUPTED, RdmfError, UsageError
 from rdmf_cli.settings import share_cores
 
@@ -33,6 +33,9 @@ app.command("search", cls=search.SearchCommand, no_args_is_help=True)(search.sea
 app.command("demo")(demo.demo)
 app.add_typer(models.app, name="models")
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
+app.command("classify", no_args_is_help=True)(classify.classify)
+app.command("affect", no_args_is_help=True)(affect.affect)
+app.command("train", no_args_is_help=True)(train.train)
 app.command("doctor")(doctor.doctor)
 
 

@@ -44,6 +44,7 @@ class AffectConfig:
     """Everything that shapes a trained model and its inputs: config.json."""
 
     sources: Sources
+    encoder: str = "lite"  # opened when the model is used: pictures and sentences
     streams: StreamConfig = field(default_factory=StreamConfig)
     fusion: CrossGruConfig = field(default_factory=CrossGruConfig)
     head: AffectHeadConfig = field(default_factory=AffectHeadConfig)

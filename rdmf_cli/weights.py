@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Papers:
     card: str  # README.md
     recipe: str  # recipe.toml, the exact training input
     metrics: dict[str, Any]  # metrics.json
+    tables: dict[str, str] = field(default_factory=dict)  # further files: name → content
 
 
 def save_affect(folder: Path, network: AffectNetwork, papers: Papers) -> None:
@@ -43,30 +44,32 @@ def save_affect(folder: Path, network: AffectNetwork, papers: Papers) -> None:
         try:
             state = {name: value.contiguous() for name, value in network.state_dict().items()}
             save_file(state, staged / WEIGHTS)
+            (staged / WEIGHTS).chmod(0o644)
             config = replace(network.config, weights_sha256=_digest(staged / WEIGHTS))
             texts = {
                 CONFIG: json.dumps(to_table(config), indent=1) + "\n",
                 "README.md": papers.card,
                 "recipe.toml": papers.recipe,
                 "metrics.json": json.dumps(papers.metrics, indent=1) + "\n",
+                **papers.tables,
             }
             for name, text in texts.items():
                 (staged / name).write_text(text, encoding="utf-8")
             staged.chmod(0o755)
-            _replace(staged, folder)
+            _replace(staged, folder, [*(name for name in texts if name != CONFIG), CONFIG, WEIGHTS])
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"{folder}: the model can't be written: {error.strerror or error}") from error
 
 
-def _replace(staged: Path, folder: Path) -> None:
+def _replace(staged: Path, folder: Path, names: list[str]) -> None:
     """Put the staged folder in place; what else lies in an earlier one is left alone."""
     if not folder.exists():
         os.replace(staged, folder)
         return
     # Killed in between, a config meets the weights of the other model: its hash tells.
-    for name in ("README.md", "recipe.toml", "metrics.json", CONFIG, WEIGHTS):
+    for name in names:
         os.replace(staged / name, folder / name)
 
 

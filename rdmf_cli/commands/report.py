@@ -35,6 +35,8 @@ class Report:
     progress: Any
     num_answers: int = 0
     num_matches: int = 0
+    model: dict[str, str] | None = None  # what answered, for the JSON; None: pattern mode
+    facts: tuple[str, ...] = ()  # more for the heading
 
     def add(self, answer: Any) -> None:
         """One more answer."""
@@ -59,7 +61,9 @@ class Report:
 
         view = self.view
         if view.form == "json":
-            document = results.search_document(outcome, self.encoder, results.PATTERN_MODEL, view.top, view.min_score)
+            document = results.search_document(
+                outcome, self.encoder, self.model or results.PATTERN_MODEL, view.top, view.min_score
+            )
             console.line(console.json_text(document))
         if view.clips is not None:
             self._cut_clips(outcome.answers, view.clips)
@@ -81,7 +85,7 @@ class Report:
 
         if self.view.before is not None:
             self.view.before(answer)
-        facts = [format_time(answer.duration_s).partition(".")[0], f"encoder {self.encoder.name}"]
+        facts = [format_time(answer.duration_s).partition(".")[0], *self.facts, f"encoder {self.encoder.name}"]
         console.print_heading(answer.query, str(answer.info.path), facts)
         relevance = answer.relevance
         if not relevance.confident:

@@ -136,7 +136,7 @@ def _epoch(run: Run, training: WindowSet, recipe: AffectRecipe, seed: int, devic
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(run.network.parameters(), plan.clip)
         run.optimizer.step()
-        total += float(loss) * len(places)
+        total += float(loss.detach()) * len(places)
     return total / len(order)
 
 

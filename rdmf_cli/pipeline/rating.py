@@ -11,6 +11,8 @@ from rdmf_cli.media.probe import VideoInfo
 from rdmf_cli.moments import Moment, Relevance
 from rdmf_cli.pipeline.answer import Answer
 
+_NEAR_BEST = 0.9  # of the best score: what counts as one of the best stretches where none is good enough
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -26,16 +28,18 @@ def answer_of(
 ) -> Answer:
     """The answer of a video for one label: its moments are the runs of stretches that score `threshold` or more.
 
-    The relevance is the best score: the video is a match if any stretch is. A moment's score is the mean over it.
+    The relevance is the best score: the video is a match if any stretch is. A moment's score is the mean over it. As a
+    search lists moments whether it is confident or not, a video without such a stretch gives its best ones.
     """
     scores = np.clip(curve.scores, 0, 1)
+    best = float(scores.max(initial=0.0))
     return Answer(
         info=info,
         video_id=video_id,
         duration_s=duration_s,
         query=curve.label,
-        relevance=Relevance(float(scores.max(initial=0.0)), threshold),
-        moments=tuple(runs(curve.times_s, scores, duration_s, threshold)),
+        relevance=Relevance(best, threshold),
+        moments=tuple(runs(curve.times_s, scores, duration_s, min(threshold, _NEAR_BEST * best))),
         times_s=curve.times_s,
         saliency=scores.astype(np.float32),
         warnings=warnings,
