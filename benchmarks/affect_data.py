@@ -46,13 +46,27 @@ def make(cue: str, num_windows: int, seed: int) -> WindowSet:
     return WindowSet((video,), (cue,), np.zeros_like(numbers), numbers, np.eye(2)[positive.astype(np.int64)])
 
 
+def longer(windows: WindowSet, stream: str, rows: int, seed: int) -> WindowSet:
+    """The same with `rows` rows of a stream in each window: who is seen when is drawn, again and again."""
+    rng = np.random.default_rng([rows, seed])
+    known = windows.videos[0].streams[stream]
+    each = known.rows.reshape(-1, known.per_window, known.rows.shape[1])
+    places = rng.integers(known.per_window, size=(len(each), rows))
+    return _replaced(windows, stream, np.take_along_axis(each, places[..., None], axis=1))
+
+
 def thinned(windows: WindowSet, stream: str, keep: int) -> WindowSet:
     """The same with only `keep` evenly spaced rows of a stream in each window: fewer captions, fewer frames."""
-    video = windows.videos[0]
-    known = video.streams[stream]
+    known = windows.videos[0].streams[stream]
     places = np.floor((np.arange(keep) + 0.5) * known.per_window / keep).astype(np.int64)
-    rows = known.rows.reshape(-1, known.per_window, known.rows.shape[1])[:, places].reshape(-1, known.rows.shape[1])
-    streams = {**video.streams, stream: StreamRows(rows, float(keep), keep)}
+    return _replaced(windows, stream, known.rows.reshape(-1, known.per_window, known.rows.shape[1])[:, places])
+
+
+def _replaced(windows: WindowSet, stream: str, rows: Floats) -> WindowSet:
+    """The same with other rows (windows, rows, D) of one stream."""
+    video = windows.videos[0]
+    new = StreamRows(rows.reshape(-1, rows.shape[2]), float(rows.shape[1]), rows.shape[1])
+    streams = {**video.streams, stream: new}
     changed = VideoStreams(streams, video.duration_s, video.source_fps, video.window_s, video.stride_s)
     return WindowSet((changed,), windows.names, windows.video, windows.window, windows.targets)
 

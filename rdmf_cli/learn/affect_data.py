@@ -17,6 +17,7 @@ from rdmf_cli.learn.affect_labels import VideoLabels
 from rdmf_cli.windows import Floats, VideoStreams
 
 _LEAST_COVERAGE = 0.5  # of a window that must be labelled
+_CONSTANT = 1e-6  # targets are means: rounding differs from window to window
 Ints = NDArray[np.int64]
 
 
@@ -158,7 +159,7 @@ def _check_mixed(part: WindowSet, name: str, is_class: bool) -> None:
             f"all {len(part)} windows for {name} are of one class ({part.classes[0]}): nothing to tell apart",
             hint="training and validation need videos of both classes",
         )
-    if not is_class and (np.ptp(part.targets, axis=0) == 0).any():
+    if not is_class and (np.ptp(part.targets, axis=0) < _CONSTANT).any():
         raise UsageError(f"a dimension has one value in all {len(part)} windows for {name}: nothing to learn")
 
 
