@@ -212,7 +212,7 @@ def stream_costs(table: Table) -> None:
 
 
 def large_costs(table: Table) -> None:
-    """A caption of a BLIP and a segment of a VideoMAE of their usual size; random weights are as slow as trained ones."""
+    """A caption of a BLIP, a segment of a VideoMAE of usual size; random weights are as slow as trained ones."""
     from rdmf_cli.encoders.torchvision_ops import mend_torchvision
 
     mend_torchvision()
@@ -241,9 +241,9 @@ def report(table: Table, seeds: int, sizes: tuple[int, int, int]) -> str:
     lines = [
         "# Ablation of the second model",
         "",
-        "Written by `python -m benchmarks.affect`. The data are made (benchmarks/affect_data.py), so this shows what",
-        f"the fusion can find, not how well it finds violence. {sizes[0]} windows for training, {sizes[1]} to choose",
-        f"the epoch, {sizes[2]} for the figures. F1 of the positive class, mean ± standard deviation over {seeds} seeds;",
+        "Written by `python -m benchmarks.affect`. The data are made (benchmarks/affect_data.py), so this shows",
+        f"what the fusion can find, not how well it finds violence. {sizes[0]} windows for training, {sizes[1]} to",
+        f"choose the epoch, {sizes[2]} for the figures. F1 of the positive class, mean ± standard deviation over {seeds} seeds;",
         "p: paired t test on the same seeds against the best single stream of the same group. Network: processor time",
         "per second of video.",
         "",

@@ -1,4 +1,4 @@
-"""The cross-attentive GRUs: shapes, padding that never leaks, streams that are missing, the variants of the ablation."""
+"""The cross-attentive GRUs: shapes, padding that never leaks, missing streams, the variants of the ablation."""
 
 from __future__ import annotations
 

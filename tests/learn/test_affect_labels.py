@@ -111,7 +111,7 @@ def test_aff_wild2(videos: Path, tmp_path: Path):
     assert first.values.tolist() == [[0.5, 0.1], [-0.25, 0.75]]
     assert first.in_seconds(25.0).ends.tolist() == [1 / 25, 3 / 25]
     write(labels, "valence,arousal\n0,0\n", "Validation_Set/c_right.txt")
-    with pytest.raises(UsageError, match="a second set of labels for c.avi"):
+    with pytest.raises(UsageError, match=r"a second set of labels for c\.avi"):
         read_labels("affwild2", labels, videos, AFFECT)
 
 
