@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +218,7 @@ def large_costs(table: Table) -> None:
     mend_torchvision()
     import transformers
 
+    @cache
     def caption_s() -> float:
         blip = transformers.BlipForConditionalGeneration(transformers.BlipConfig()).eval()
         with torch.inference_mode():
@@ -243,8 +244,8 @@ def report(table: Table, seeds: int, sizes: tuple[int, int, int]) -> str:
         "",
         "Written by `python -m benchmarks.affect`. The data are made (benchmarks/affect_data.py), so this shows",
         f"what the fusion can find, not how well it finds violence. {sizes[0]} windows for training, {sizes[1]} to",
-        f"choose the epoch, {sizes[2]} for the figures. F1 of the positive class, mean ± standard deviation over {seeds} seeds;",
-        "p: paired t test on the same seeds against the best single stream of the same group. Network: processor time",
+        f"choose the epoch, {sizes[2]} for the figures. F1 of the positive class, mean ± standard deviation over {seeds}",
+        "seeds; p: paired t test on the same seeds against the best single stream of the same group. Network: processor time",
         "per second of video.",
         "",
         "| data | variant | F1 | p against the best single stream | parameters | network, ms per s |",
@@ -279,10 +280,10 @@ def main() -> None:
     torch.set_num_threads(1)
     seeds, sizes, epochs = (2, (300, 200, 300), 4) if chosen.quick else (5, (1000, 300, 600), 24)
     table = Table(chosen.out.with_suffix(".json"), [seeds, *sizes, epochs])
+    ablation(table, seeds, sizes, epochs)
     stream_costs(table)
     if chosen.large:
         large_costs(table)
-    ablation(table, seeds, sizes, epochs)
     chosen.out.write_text(report(table, seeds, sizes), encoding="utf-8")
 
 
