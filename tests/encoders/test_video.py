@@ -43,6 +43,32 @@ def tiny_videomae(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_videoprism(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from rdmf_cli.encoders.torchvision_ops import mend_torchvision
+
+    mend_torchvision()
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("videoprism")
+    torch.manual_seed(0)
+    config = transformers.VideoPrismVisionConfig(
+        image_size=SIDE_PX,
+        num_frames=4,
+        tubelet_size=[1, 16, 16],
+        hidden_size=16,
+        intermediate_size=32,
+        num_attention_heads=2,
+        num_spatial_layers=1,
+        num_temporal_layers=1,
+        num_auxiliary_layers=0,
+    )
+    transformers.VideoPrismVisionModel(config).save_pretrained(folder)
+    save_preprocessing(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_blip(tmp_path_factory: pytest.TempPathFactory, save_tokenizer: Callable[[Path], int]) -> Path:
     from rdmf_cli.encoders.torchvision_ops import mend_torchvision
 
@@ -92,6 +118,15 @@ def test_segments_become_unit_rows_step_by_step(tiny_videomae: Path, tmp_path: P
     np.testing.assert_allclose(rows, torch.nn.functional.normalize(expected, dim=-1).numpy(), atol=1e-5)
     with pytest.raises(ValueError, match="4 frames, not 3"):
         encoder.encode_segment(frames[:3])
+
+
+def test_videoprism_answers_frame_by_frame(tiny_videoprism: Path, tmp_path: Path):
+    encoder = open_video_encoder(str(tiny_videoprism), tmp_path, "cpu")
+    assert (encoder.num_frames, encoder.num_steps, encoder.dim) == (4, 4, 16)
+    rows = encoder.encode_segment(clip(4))
+    assert rows.shape == (4, 16)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(encoder.encode_segment(clip(4)), rows)
 
 
 def test_captions_are_sentences_and_then_text_vectors(tiny_blip: Path, tmp_path: Path):
