@@ -36,6 +36,7 @@ from rdmf_cli.windows import StreamConfig
 
 HERE = Path(__file__).parent
 VIDEO_S = 20.0
+UNFINISHED = "> The run was stopped before its end: rows are missing. The same command goes on with them.\n\n"
 NO_AUGMENTATION = AugmentConfig(noise=0.0, drop_rows=0.0, drop_streams=0.0)
 FUSION = CrossGruConfig(hidden=32, heads=2, dropout=0.0)
 Sets = tuple[WindowSet, WindowSet, WindowSet]
@@ -280,11 +281,16 @@ def main() -> None:
     torch.set_num_threads(1)
     seeds, sizes, epochs = (2, (300, 200, 300), 4) if chosen.quick else (5, (1000, 300, 600), 24)
     table = Table(chosen.out.with_suffix(".json"), [seeds, *sizes, epochs])
-    ablation(table, seeds, sizes, epochs)
-    stream_costs(table)
-    if chosen.large:
-        large_costs(table)
-    chosen.out.write_text(report(table, seeds, sizes), encoding="utf-8")
+    is_whole = False
+    try:
+        ablation(table, seeds, sizes, epochs)
+        stream_costs(table)
+        if chosen.large:
+            large_costs(table)
+        is_whole = True
+    finally:
+        text = report(table, seeds, sizes)
+        chosen.out.write_text(text if is_whole else UNFINISHED + text, encoding="utf-8")
 
 
 if __name__ == "__main__":

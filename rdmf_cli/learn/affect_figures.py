@@ -45,11 +45,17 @@ def figures(
         name: {figure: float(value[0]) for figure, value in agreement(own, true).items()}
         for name, own, true in zip(outputs, predicted.T, windows.targets.T, strict=True)
     }
-    mean = {figure: float(np.mean([row[figure] for row in each.values()])) for figure in ("ccc", "pearson", "mse")}
-    return {**each, "mean": mean}
+    each["mean"] = {
+        figure: float(np.mean([row[figure] for row in each.values()])) for figure in ("ccc", "pearson", "mse")
+    }
+    # 0/0, where one side is constant: JSON has no word for it but null.
+    return {
+        name: {figure: None if np.isnan(value) else value for figure, value in row.items()}
+        for name, row in each.items()
+    }
 
 
 def main_figure(found: dict[str, Any]) -> float:
-    """What the best weights are chosen by: F1 of the positive class, or the mean CCC (NaN counts as 0)."""
+    """What the best weights are chosen by: F1 of the positive class, or the mean CCC (none counts as 0)."""
     value = found["binary_f1"] if "binary_f1" in found else found["mean"]["ccc"]
-    return 0.0 if np.isnan(value) else float(value)
+    return 0.0 if value is None else float(value)

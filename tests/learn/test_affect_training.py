@@ -43,10 +43,10 @@ class Kill(Silent):
 
 
 def test_it_learns_classes_and_numbers():
-    trained = run(affect_sets.recipe(epochs=30, patience=30))
-    assert trained.value > 0.85
+    trained = run(affect_sets.recipe(epochs=20, patience=20))
+    assert trained.value > 0.8
     assert trained.figures["confusion_matrix"][1][1] > 0
-    recipe = affect_sets.recipe(regression=True, epochs=30, patience=30)
+    recipe = affect_sets.recipe(regression=True, epochs=20, patience=20)
     numbers = train(
         affect_sets.windows(48, 0, regression=True),
         affect_sets.windows(24, 1, regression=True),
@@ -54,7 +54,7 @@ def test_it_learns_classes_and_numbers():
         recipe,
         0,
     )
-    assert numbers.value > 0.6
+    assert numbers.value > 0.5
     assert set(numbers.figures) == {"valence", "arousal", "mean"}
 
 

@@ -53,3 +53,15 @@ def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, text, told):
 def test_a_recipe_that_is_not_there(tmp_path: Path):
     with pytest.raises(UsageError, match="can't be read"):
         read_recipe(tmp_path / "none.toml")
+
+
+def test_the_recipes_that_people_are_shown_are_recipes(tmp_path: Path):
+    from rdmf_cli.commands.rating import HOW_TO_TRAIN
+
+    page = (Path(__file__).parents[2] / "docs" / "affect.md").read_text(encoding="utf-8")
+    shown = page.partition("```toml\n")[2].partition("```")[0]
+    recipe = read(tmp_path, shown)
+    assert recipe == read(tmp_path, LEAST.replace("labels.csv", 'labels.csv"\nvideos = "videos'))  # all are defaults
+    lines = [line.strip() for line in HOW_TO_TRAIN.splitlines()]
+    start = lines.index('kind = "affect"')
+    assert read(tmp_path, "\n".join(lines[start : start + 4])) == recipe
