@@ -21,6 +21,7 @@ from rdmf_cli.pipeline.zero_shot import Scale, rate_by_prompts, smoothed
 from rdmf_cli.windows import StreamConfig
 from tests.fakes import FakeEncoder
 from tests.pipeline.conftest import RED_S, Ears
+from tests.videos import folder, run_ffmpeg
 
 OPTIONS = SearchOptions()
 
@@ -137,3 +138,24 @@ def test_prompts_find_what_they_name(colours: Path, encoder: FakeEncoder, ears: 
 def test_smoothing_keeps_constants_and_length():
     np.testing.assert_allclose(smoothed(np.full(7, 0.3, np.float32), 2.0), 0.3, rtol=1e-6)
     assert len(smoothed(np.ones(1, np.float32), 2.0)) == 1
+
+
+@pytest.mark.slow
+def test_ten_minutes_in_bounded_memory_and_once(encoder, ears, store, decoders):
+    import tracemalloc
+
+    path = folder() / "ten-minutes.mp4"
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x54:r=10:d=600", "-preset", "ultrafast", path)
+    tools = made_tools(encoder, ears, store=store)
+    network = network_for(tools)
+    tracemalloc.start()
+    first = rate([path], network, tools, store)
+    peak_mb = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    assert peak_mb < 60  # 4,500 rows of 32 dimensions, a few batches of frames, 256 windows at a time
+    (answer,) = first.answers
+    assert answer.duration_s == pytest.approx(600, abs=0.2)
+    counts = encoder.num_images, len(decoders)
+    again = rate([path], network, tools, store)
+    assert (encoder.num_images, len(decoders)) == counts
+    np.testing.assert_array_equal(again.answers[0].saliency, answer.saliency)
