@@ -12,6 +12,8 @@ import typer
 
 from rdmf_cli import __version__
 from rdmf_cli.commands import (
+    affect,
+    classify,
     demo,
     doctor,
     evaluate,
@@ -22,6 +24,7 @@ from rdmf_cli.commands import (
     models,
     search,
     shell,
+    train,
 )
 from rdmf_cli.errors import BUG, INTERRUPTED, RdmfError, UsageError
 from rdmf_cli.settings import share_cores
@@ -49,6 +52,9 @@ app.command("shell")(shell.shell)
 app.command("demo")(demo.demo)
 app.add_typer(models.app, name="models")
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
+app.command("classify", no_args_is_help=True)(classify.classify)
+app.command("affect", no_args_is_help=True)(affect.affect)
+app.command("train", no_args_is_help=True)(train.train)
 app.command("doctor")(doctor.doctor)
 
 

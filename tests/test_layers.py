@@ -16,9 +16,9 @@ NAME = "rdmf_cli"
 
 # Module or package -> row; the longest name that fits counts. A row may import only rows above it.
 ROWS = {
-    **dict.fromkeys(["", "errors", "timebase", "moments", "progress", "settings"], 0),
+    **dict.fromkeys(["", "errors", "timebase", "moments", "progress", "records", "settings"], 0),
     **dict.fromkeys(["encoders.__init__", "encoders.presets"], 0),
-    **dict.fromkeys(["intervals", "media", "store", "encoders.base"], 1),
+    **dict.fromkeys(["intervals", "windows", "media", "store", "encoders.base"], 1),
     **dict.fromkeys(["fusion", "heads", "encoders"], 2),
     **dict.fromkeys(["model", "weights", "evaluation", "export"], 3),
     **dict.fromkeys(["learn", "pipeline"], 4),
@@ -34,10 +34,11 @@ SAME_ROW = {
 MEDIA = {"numpy", "av", "ffmpeg", "imageio_ffmpeg", "decord"}
 TENSORS = {"numpy", "torch"}
 OUTSIDE: dict[str, set[str] | None] = {
-    **{name: set() for name in ("", "errors", "timebase", "moments", "progress")},
+    **{name: set() for name in ("", "errors", "timebase", "moments", "progress", "records")},
     **{name: set() for name in ("encoders.__init__", "encoders.presets", "__main__")},
     "settings": {"platformdirs"},
     "intervals": {"numpy"},
+    "windows": {"numpy"},
     "encoders.base": {"numpy"},
     "media": MEDIA,
     "store": {"numpy", "faiss"},

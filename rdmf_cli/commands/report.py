@@ -41,6 +41,8 @@ class Report:
     progress: Any
     num_answers: int = 0
     num_matches: int = 0
+    model: dict[str, str] | None = None  # what answered, for the JSON; None: pattern mode
+    facts: tuple[str, ...] = ()  # more for the heading
 
     def add(self, answer: Any) -> None:
         """One more answer."""
@@ -90,7 +92,8 @@ class Report:
         from rdmf_cli.commands import results
 
         view = self.view
-        return results.search_document(outcome, self.encoder, results.PATTERN_MODEL, view.top, view.min_score)
+        model = self.model or results.PATTERN_MODEL
+        return results.search_document(outcome, self.encoder, model, view.top, view.min_score)
 
     def _shown(self, answers: list[Any]) -> list[tuple[Any, list[Any]]]:
         """Each answer with the moments that were shown of it; none where the match is not confident."""
@@ -107,7 +110,7 @@ class Report:
 
         if self.view.before is not None:
             self.view.before(answer)
-        facts = [format_time(answer.duration_s).partition(".")[0], f"encoder {self.encoder.name}"]
+        facts = [format_time(answer.duration_s).partition(".")[0], *self.facts, f"encoder {self.encoder.name}"]
         console.print_heading(answer.query, str(answer.info.path), facts)
         relevance = answer.relevance
         if not relevance.confident:

@@ -76,16 +76,16 @@ def load_huggingface(
 
     Raises ModelError: not a supported kind of model, files missing or damaged, only pickled weights.
     """
-    folder = path or _cached_folder(name, hub_id)
-    config = _read_json(folder / "config.json")
+    folder = path or cached_folder(name, hub_id)
+    config = read_json(folder / "config.json")
     if config.get("model_type") not in _WANTS_TEXT_MASK:
         known = ", ".join(_WANTS_TEXT_MASK)
         raise ModelError(f"{name}: a model of type '{config.get('model_type')}' can't be used", hint=f"known: {known}")
-    files = _weights_in(name, folder)
+    files = weights_in(name, folder)
     preprocessing = read_preprocessing(folder, _image_side(name, config))
-    with _quietly():
+    with quietly():
         network = _open_network(name, folder)
-        tokenizer = _open_tokenizer(name, folder)
+        tokenizer = open_tokenizer(name, folder)
     facts = ("huggingface", json.dumps(config, sort_keys=True), str(preprocessing))
     fingerprint = fingerprint_of(files, *facts)
     return HuggingFaceEncoder(name, network, tokenizer, preprocessing, fingerprint, device, batch_size)
@@ -97,7 +97,7 @@ def read_preprocessing(folder: Path, side_px: int) -> Preprocessing:
     Read here and not by the library's image processors, which want torchvision. Raises ModelError.
     """
     file = folder / "preprocessor_config.json"
-    values = _read_json(file if file.is_file() else folder / "processor_config.json")
+    values = read_json(file if file.is_file() else folder / "processor_config.json")
     values = values.get("image_processor", values)
     try:
         normalise = values.get("do_normalize", True)
@@ -148,7 +148,8 @@ def _open_network(name: str, folder: Path) -> Any:
     return network.float().eval().requires_grad_(False)
 
 
-def _open_tokenizer(name: str, folder: Path) -> Any:
+def open_tokenizer(name: str, folder: Path) -> Any:
+    """The tokenizer of a folder, which must have a vocabulary and a filler token. Raises ModelError."""
     if not has_tokenizer(folder):
         raise ModelError(f"{name}: no tokenizer in {folder}")
     try:
@@ -160,7 +161,8 @@ def _open_tokenizer(name: str, folder: Path) -> Any:
     return tokenizer
 
 
-def _weights_in(name: str, folder: Path) -> list[Path]:
+def weights_in(name: str, folder: Path) -> list[Path]:
+    """The safetensors files of a folder. Raises ModelError, which says so if there are only pickles."""
     files = sorted(folder.glob("model*.safetensors"))
     if files:
         return files
@@ -170,7 +172,8 @@ def _weights_in(name: str, folder: Path) -> list[Path]:
     raise ModelError(f"{name}: no model.safetensors in {folder}")
 
 
-def _cached_folder(name: str, hub_id: str) -> Path:
+def cached_folder(name: str, hub_id: str) -> Path:
+    """Where the Hugging Face cache keeps a model. Raises ModelError if it does not."""
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(hub_id, "config.json")
@@ -179,7 +182,8 @@ def _cached_folder(name: str, hub_id: str) -> Path:
     return Path(config).parent
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises ModelError."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -198,7 +202,7 @@ def _features(output: Any) -> Tensor:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """No network, no progress bars, no remarks on stderr while transformers loads."""
     log = transformers.utils.logging
     verbosity, has_bars = log.get_verbosity(), log.is_progress_bar_enabled()
