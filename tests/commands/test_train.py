@@ -166,6 +166,24 @@ def test_without_a_model_it_says_how_to_get_one(rdmf: Rdmf, command: str):
     assert rdmf(command, str(Path(__file__)), "--model", "nonesuch").code == 4
 
 
+@pytest.mark.parametrize("command", ["classify", "affect"])
+def test_ratings_are_exported_and_drawn(rdmf: Rdmf, fake: FakeEncoder, tmp_path: Path, command: str):
+    pytest.importorskip("matplotlib")
+    video = str(jerky_and_calm(3)[0][0])
+    table, picture = tmp_path / "out.csv", tmp_path / "out.png"
+    shown = ["--all"] if command == "classify" else ["--threshold", "-1"]
+    wish = ["--zero-shot", *shown, "--export", f"csv={table}", "--plot", str(picture)]
+    done = rdmf(command, video, *wish)
+    assert done.code in (0, 1), done.err
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines()))
+    expected = {"violence"} if command == "classify" else {"valence", "arousal"}
+    assert {row["query"] for row in rows} == expected
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    again = rdmf(command, video, *wish)
+    assert again.code == 6  # said before anything is computed
+    assert "already exists" in again.err
+
+
 def test_zero_shot_is_named_as_such(rdmf: Rdmf, fake: FakeEncoder):
     video = str(jerky_and_calm(1)[0][0])
     done = rdmf("classify", video, "--zero-shot", "--all", "--threshold", "0")
