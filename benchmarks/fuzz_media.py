@@ -198,7 +198,7 @@ def report_of(results: list[Told]) -> str:
         ["processes left behind", str(summary.leaked)],
         ["longest search", f"{summary.longest_s:.1f} s"],
         ["peak memory of rdmf", f"{summary.own_mib} MiB"],
-        ["peak memory of an ffmpeg", f"{summary.child_mib} MiB"],
+        ["peak memory of an ffmpeg, at most", f"{summary.child_mib} MiB"],
     ]
     by_seed = Counter((told.get("file", "?"), told["outcome"]) for told in results)
     names = sorted({name for name, _ in by_seed})

@@ -6,8 +6,10 @@ import random
 
 _TELLING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 _HEAD_BYTES = 2048
-_BOXES = (b"moov trak mdia minf stbl stsd stts ctts stsc stsz stco co64 stss tkhd mvhd mdhd hdlr elst edts mdat moof "
-          b"traf tfhd tfdt trun trex mvex avcC hvcC av1C ftyp free uuid meta udta cmov dref url  tref").split(b" ")  # fmt: skip
+_BOXES = (
+    b"moov trak mdia minf stbl stsd stts ctts stsc stsz stco co64 stss tkhd mvhd mdhd hdlr elst edts mdat moof "
+    b"traf tfhd tfdt trun trex mvex avcC hvcC av1C ftyp free uuid meta udta cmov dref tref"
+).split(b" ")
 KINDS = ("bits", "head", "box", "cut", "zeros", "noise", "repeat", "splice", "number", "remove")
 
 

@@ -73,7 +73,10 @@ class Search:
             import traceback
 
             where = traceback.extract_tb(error.__traceback__)[-1]
-            return {"outcome": "bug", "said": f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"[:400]}
+            return {
+                "outcome": "bug",
+                "said": f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"[:400],
+            }
 
 
 def _impossible(times_s: object, answers: list[object]) -> str:

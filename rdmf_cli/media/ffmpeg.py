@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from rdmf_cli.errors import VideoError
+from rdmf_cli.media.limits import bound_memory
 
 # Containers that are opened; names of ffmpeg demuxers. Everything else is refused, playlists above all.
 FORMATS = (
@@ -130,6 +131,7 @@ class Child:
                     f"ffmpeg does not start: {error}", hint="rdmf doctor shows which one is used"
                 ) from error
             self._finalizer = weakref.finalize(self, _kill, self._process)
+            bound_memory(self._process.pid)
         errors = io.BufferedReader(cast(io.RawIOBase, self._process.stderr))
         self._drain = threading.Thread(
             target=_drain, args=(errors, self._lines, self._counts), name="rdmf-ffmpeg-stderr", daemon=True
@@ -183,18 +185,37 @@ class Child:
 
 @contextlib.contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C inside is raised at the end. Inside Popen, after the fork, it would leave a child that nobody knows of."""
+    """Ctrl-C and SIGTERM inside are raised at the end.
+
+    Inside Popen, after the fork, they would leave a child that nobody knows of.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python raises KeyboardInterrupt in the main thread only
+        yield  # Python runs signal handlers in the main thread only
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    before = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            # None: set by something else than Python, which can't be put back from here
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
     if came:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(came[0])
+
+
+@lru_cache(maxsize=16)
+def has_decoder(name: str) -> bool:
+    """True if the ffmpeg in use was built with the decoder `name`."""
+    try:
+        command = [ffmpeg_path(), "-hide_banner", "-h", f"decoder={name}"]
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return f"Decoder {name} [".encode() in answer.stdout
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
