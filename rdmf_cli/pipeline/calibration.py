@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,7 @@ def calibrate(encoder: Encoder, store: Store | None) -> Calibration:
     """The calibration of `encoder`, from the store's cache if it is there."""
     name = f"calibration-{VERSION}-{encoder.fingerprint}"
     kept = store.load_array(name) if store else None
-    if kept is not None and kept.shape[1] == encoder.dim and len(kept) == len(background_queries()) + 1:
+    if kept is not None and _is_usable(kept, encoder.dim):
         return _unpacked(kept)
     bank = encoder.encode_texts(list(background_queries()))
     mean, spread = _null_statistic(bank, encoder)
@@ -82,6 +83,12 @@ def calibrate(encoder: Encoder, store: Store | None) -> Calibration:
     if store:
         store.save_array(name, packed)
     return _unpacked(packed)
+
+
+def _is_usable(kept: NDArray[Any], dim: int) -> bool:
+    """Has an array from the cache, which somebody else may have written, the shape and kind that we write?"""
+    wanted = (len(background_queries()) + 1, dim)
+    return kept.shape == wanted and kept.dtype == np.float32 and bool(np.isfinite(kept).all())
 
 
 def _unpacked(packed: NDArray[np.float32]) -> Calibration:
