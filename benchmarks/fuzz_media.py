@@ -133,6 +133,10 @@ def _answers(waiting: queue.SimpleQueue[int], out: Path, seed: int, patience_s: 
                 if worker is None:
                     worker = Worker(out / "seeds", Path(folder), seed)
                 told = worker.ask(case, patience_s)
+                if told["outcome"] == "hung":  # a busy machine, or a hang? With time enough only a hang hangs again
+                    worker.stop()
+                    worker = Worker(out / "seeds", Path(folder), seed)
+                    told = worker.ask(case, 5 * patience_s)
                 if told["outcome"] in ("hung", "crashed"):
                     told["leaked"] = worker.stop()
                     worker = None
@@ -233,7 +237,8 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     wanted = range(chosen.first, chosen.first + chosen.cases)
-    done = {told["case"] for told in read_results(chosen.out / "results.jsonl")}
+    before = read_results(chosen.out / "results.jsonl")
+    done = {told["case"] for told in before if told["outcome"] != "hung"}
     fuzz(
         [case for case in wanted if case not in done],
         chosen.out,

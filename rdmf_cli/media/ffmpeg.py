@@ -54,6 +54,14 @@ def file_url(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
+INPUT = "rdmf-input"  # stands for the file in an argument list that ffmpeg-python builds
+
+
+def with_input(arguments: list[str], path: Path) -> list[str]:
+    """`arguments` with `path` in the place of INPUT: ffmpeg-python can't take names that are not UTF-8."""
+    return [file_url(path) if argument == INPUT else argument for argument in arguments]
+
+
 def ffmpeg_path() -> str:
     """The ffmpeg to run: $RDMF_FFMPEG, else ffmpeg on PATH if new enough, else the one packaged with imageio-ffmpeg.
 

@@ -16,6 +16,7 @@ from rdmf_cli.media.probe import VideoInfo, fingerprint, probe
 from rdmf_cli.pipeline.answer import SearchOptions, Timings
 from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.store import Store, VideoFeatures
+from rdmf_cli.store.folder import state_of
 
 
 @dataclass
@@ -46,11 +47,14 @@ def index_video(
     info = probe(path)
     sample_fps = options.sample_fps or default_sample_fps(info.duration_s)
     spec = feature_spec(encoder, sample_fps, options.backend)
+    state = state_of(path)
     store, video_id, features = _kept(store, path, spec, progress)
     timings = Timings(probe_s=time.perf_counter() - started)
     if features is None:
         features = _encode(info, sample_fps, encoder, options, progress, timings)
-        if store:
+        if state_of(path) != state:
+            progress.warn(f"{path}: changed while it was read; the answer may mix old and new, and nothing is kept")
+        elif store:
             features = _saved(store, video_id, spec, features, path, progress)
     return Indexed(info, video_id, sample_fps, features, timings)
 

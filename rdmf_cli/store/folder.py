@@ -60,14 +60,14 @@ class Store:
 
     def fingerprint_of(self, path: Path, compute: Callable[[Path], str]) -> str:
         """The content fingerprint of a video file: remembered while size and time stay, else from `compute(path)`."""
-        state = _state_of(path)
+        state = state_of(path)
         if state is None:
             return compute(path)  # a missing file is explained there
         known = self._catalogue.fingerprint_at(*state)
         if known is not None:
             return known
         fingerprint = compute(path)
-        if _state_of(path) == state:  # else it is still being written
+        if state_of(path) == state:  # else it is still being written
             self._optionally(lambda: self._catalogue.put_path(state[0], fingerprint, *state[1:]))
         return fingerprint
 
@@ -117,13 +117,13 @@ class Store:
 
     def put_failure(self, path: Path, message: str) -> None:
         """Remember that the file at `path`, as it is now, can't be used."""
-        state = _state_of(path)
+        state = state_of(path)
         if state is not None:
             self._optionally(lambda: self._catalogue.put_failure(*state, message))
 
     def failure_of(self, path: Path) -> str | None:
         """Why the file at `path` failed earlier; None if it did not, or has changed since."""
-        state = _state_of(path)
+        state = state_of(path)
         return None if state is None else self._catalogue.failure_at(*state)
 
     def load_array(self, name: str) -> NDArray[Any] | None:
@@ -218,7 +218,7 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _state_of(path: Path) -> tuple[Path, int, int] | None:
+def state_of(path: Path) -> tuple[Path, int, int] | None:
     """Real path, size in bytes and modification time in ns; None if there is no such file."""
     try:
         status = path.stat()
