@@ -37,11 +37,11 @@ Told = dict[str, Any]
 class Worker:
     """A running fuzz_worker; `ask` never waits longer than it is told."""
 
-    def __init__(self, seed_folder: Path, folder: Path, seed: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.fuzz_worker", str(seed_folder), str(folder), str(seed)]
+    def __init__(self, seed_folder: Path, folder: Path, seed: int, command: list[str] | None = None) -> None:
+        ours = [sys.executable, "-m", "benchmarks.fuzz_worker", str(seed_folder), str(folder), str(seed)]
         self._log = (folder / "stderr.txt").open("ab")
         self._process = subprocess.Popen(
-            command,
+            command or ours,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

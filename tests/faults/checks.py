@@ -23,7 +23,9 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**kept, **{name: str(place) for name, place in places.items()}, **fixed, **more}
 
 
-def start(home: Path, *arguments: str, before: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
+def start(
+    home: Path, *arguments: str, before: tuple[str, ...] = (), folder: Path = ROOT, **more: str
+) -> subprocess.Popen[str]:
     """Start the program with a fake encoder."""
     return subprocess.Popen(
         [*before, sys.executable, "-m", "tests.faults.program", *arguments],
@@ -31,7 +33,7 @@ def start(home: Path, *arguments: str, before: tuple[str, ...] = (), **more: str
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=ROOT,
+        cwd=folder,
         env=environment(home, **more),
         start_new_session=True,
     )
