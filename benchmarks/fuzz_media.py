@@ -49,8 +49,8 @@ class Worker:
             start_new_session=os.name == "posix",
         )
         self._lines: queue.Queue[bytes] = queue.Queue()
-        assert self._process.stdout is not None
-        threading.Thread(target=_pass_on, args=(self._process.stdout, self._lines), daemon=True).start()
+        self._reader = threading.Thread(target=_pass_on, args=(self._process.stdout, self._lines), daemon=True)
+        self._reader.start()
         self.is_ready = self._next(600.0) == b"ready\n"
 
     def ask(self, case: int, patience_s: float) -> Told:
@@ -75,7 +75,10 @@ class Worker:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
         self._process.wait()
-        self._log.close()
+        self._reader.join()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            with contextlib.suppress(OSError):
+                stream.close()  # type: ignore[union-attr]
         return len(left)
 
     def _next(self, patience_s: float) -> bytes | None:
@@ -121,6 +124,17 @@ def fuzz(cases: list[int], out: Path, *, seed: int = 0, workers: int = 2, patien
             thread.start()
         for thread in threads:
             thread.join()
+
+
+def run(
+    wanted: range, out: Path, *, seed: int = 0, workers: int = os.cpu_count() or 1, patience_s: float = PATIENCE_S
+) -> list[Told]:
+    """The results of the cases `wanted`: those that `out` has, and the others, which are tried now."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "results.jsonl"
+    done = {told["case"] for told in read_results(file) if told["outcome"] != "hung"}
+    fuzz([case for case in wanted if case not in done], out, seed=seed, workers=workers, patience_s=patience_s)
+    return [told for told in read_results(file) if told["case"] in wanted]
 
 
 def _answers(waiting: queue.SimpleQueue[int], out: Path, seed: int, patience_s: float) -> Iterator[Told]:
@@ -235,18 +249,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "rdmf-fuzz-media")
     parser.add_argument("--page", type=Path, default=ROOT / "benchmarks" / "fuzz_media.md")
     chosen = parser.parse_args()
-    chosen.out.mkdir(parents=True, exist_ok=True)
     wanted = range(chosen.first, chosen.first + chosen.cases)
-    before = read_results(chosen.out / "results.jsonl")
-    done = {told["case"] for told in before if told["outcome"] != "hung"}
-    fuzz(
-        [case for case in wanted if case not in done],
-        chosen.out,
-        seed=chosen.seed,
-        workers=chosen.workers,
-        patience_s=chosen.patience,
-    )
-    results = [told for told in read_results(chosen.out / "results.jsonl") if told["case"] in wanted]
+    results = run(wanted, chosen.out, seed=chosen.seed, workers=chosen.workers, patience_s=chosen.patience)
     page = report_of(results)
     print(page)
     chosen.page.write_text(page, encoding="utf-8")

@@ -114,10 +114,10 @@ def main() -> None:
         took_s = time.monotonic() - began
         path.unlink()
         told = {"case": case, "file": seeds[index].name, "kinds": kinds, **answer, "took_s": round(took_s, 3)}
-        print(json.dumps({**told, "leaked": len(children()), **_memory()}), flush=True)
+        print(json.dumps({**told, "leaked": len(children()), **memory()}), flush=True)
 
 
-def _memory() -> dict[str, float]:
+def memory() -> dict[str, float]:
     """Highest resident memory so far, MiB: of this process and of the largest child."""
     with contextlib.suppress(ImportError):
         import resource

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rdmf_cli.encoders.batches import Batches
+from rdmf_cli.encoders.batches import Batches, is_out_of_memory
 from rdmf_cli.errors import ModelError
 
 PREPROCESSING = "lite/1"  # part of the fingerprint: squash to a square, RGB / 127.5 - 1
@@ -253,7 +253,13 @@ class LiteEncoder:
             # (N, H, W, C) seen as (N, C, H, W) is already channels-last.
             batch = np.ascontiguousarray(frames[start:end])
             pixels = torch.tensor(batch).to(self._device).permute(0, 3, 1, 2)
-            return _unit(self._image(pixels.to(self._dtype).div_(127.5).sub_(1)))
+            try:
+                return _unit(self._image(pixels.to(self._dtype).div_(127.5).sub_(1)))
+            except RuntimeError as error:
+                if self._device.type != "cpu" or is_out_of_memory(error):
+                    raise
+                reason = str(error).splitlines()[0][:200]  # sizes that fit the weights, but not each other
+                raise ModelError(f"{self.name}: its config.json describes no working network: {reason}") from error
 
         return self._batches.run(len(frames), self.dim, encode)
 
