@@ -140,6 +140,19 @@ def test_a_gap_of_years_is_no_memory() -> None:
     assert [float(time_s) for batch in source.batches(4) for time_s in batch.times_s] == pytest.approx([0, 0.04])
 
 
+def test_a_rate_of_days_for_each_frame_is_no_length(tmp_path: Path) -> None:
+    """Eight frames whose header claims one in four days: found by the fuzzer as a minute of work and 0.8 GiB."""
+    data = bytearray(making.by_codec("rate.ivf", "-c:v", "libvpx", "-b:v", "1M", "-deadline", "realtime").read_bytes())
+    data[16:24] = struct.pack("<II", 1, 354_000)
+    path = tmp_path / "rate.ivf"
+    path.write_bytes(data)
+    source = open_frames(path, SAMPLING)
+    times = [float(time_s) for batch in source.batches(4) for time_s in batch.times_s]
+    assert times == [0.0]
+    assert source.report.duration_s <= 60
+    assert source.report.truncated
+
+
 @pytest.mark.parametrize("text", ["0", "-3", "nan", "inf", "many", "1e"])
 def test_limits_that_make_no_sense(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("RDMF_MAX_HOURS", text)
