@@ -29,7 +29,7 @@ from rdmf_cli.media.limits import bound_memory
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vc1,obu,ivf,flv,asf,ogg,mxf,rm,nut,dv,wtv,gif,yuv4mpegpipe"
 )
-INPUT_OPTIONS = {"protocol_whitelist": "file,pipe", "format_whitelist": FORMATS}
+INPUT_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 OLDEST = (5, 1)  # the first with -fps_mode
 _KEEP_LINES = 40
 _LINE_BYTES = 4096

@@ -30,6 +30,7 @@ from tests.commands import conftest as commands
 from tests.fakes import COLOURS, FakeEncoder
 from tests.faults.checks import assert_store_is_whole
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="shell scripts stand in for ffmpeg")
 Rdmf = Callable[..., commands.Done]
 home, rdmf = commands.home, commands.rdmf  # fixtures
 
@@ -152,7 +153,6 @@ def test_an_ffmpeg_that_stops_midway(
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps open files from being removed")
 def test_the_file_is_deleted_while_it_is_read(rdmf: Rdmf, film: Path, encoder: Encoder) -> None:
     encoder.between = film.unlink
     done = search(rdmf, film)
