@@ -41,6 +41,11 @@ _FAILURE = re.compile(
 _ENDS_EARLY = re.compile(r"partial file|ended prematurely|[Tt]runcat|end of file", re.IGNORECASE)
 _NOISE = re.compile(r"Last message repeated|Conversion failed|Error opening input files|^\s*$|deprecated pixel format")
 _PLAIN = (
+    # Of the output: ffmpeg says more after it, that nothing was written for instance.
+    *(
+        (said, said)
+        for said in ("No space left on device", "File too large", "Read-only file system", "quota exceeded")
+    ),
     ("moov atom not found", "the file is incomplete: its index (moov) is missing"),
     ("Invalid data found when processing input", "not a video that ffmpeg understands"),
     ("Format not on whitelist", "this kind of file is not opened (playlists and lists of files are refused)"),

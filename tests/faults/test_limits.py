@@ -48,9 +48,10 @@ def test_files_may_not_grow(tmp_path: Path, blocks: int) -> None:
 
 
 def in_a_small_place(folder: Path, kib: int) -> tuple[str, ...]:
-    """Command words that mount a small memory disk over `folder`; skips where that is not allowed."""
+    """Command words that mount a small, full memory disk over `folder`; skips where that is not allowed."""
     folder.mkdir(exist_ok=True)
-    mount = f'mount -t tmpfs -o size={kib}k t "$0" && exec "$@"'
+    fill = 'head -c 4096 /dev/zero >"$0/filler"'
+    mount = f'mount -t tmpfs -o size={kib}k t "$0" && {fill} && exec "$@"'
     before = ("unshare", "-rm", "sh", "-c", mount, str(folder))
     if not shutil.which("unshare") or subprocess.run([*before, "true"], capture_output=True).returncode != 0:
         pytest.skip("no private mounts here")
