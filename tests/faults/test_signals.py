@@ -53,3 +53,19 @@ def test_a_signal(tmp_path: Path, number: int, seconds: float) -> None:
 def test_a_signal_at_a_random_time(tmp_path: Path, case: int) -> None:
     chance = random.Random(case)
     stop_after(tmp_path, chance.choice(SIGNALS), chance.uniform(0, 5))
+
+
+def test_a_kill_takes_ffmpeg_along(tmp_path: Path) -> None:
+    """Nothing of ours can run after kill -9; ffmpeg notices by itself that nobody reads any more."""
+    arguments = ("search", str(videos.hard_cuts()), "something red", "--fps", "25", "--batch-size", "1")
+    process = checks.start(tmp_path, *arguments, SLOW_S="1")
+    try:
+        deadline = time.monotonic() + 120
+        mark = f"TMPDIR={tmp_path / 'tmp'}"
+        while len(checks.processes_of(mark)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(checks.processes_of(mark)) == 2  # ours and ffmpeg
+    finally:
+        process.kill()
+        process.communicate()
+    checks.assert_nothing_is_left(tmp_path)
