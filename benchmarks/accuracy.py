@@ -8,7 +8,7 @@ Pattern mode is the product itself (`search_videos`), baselines get the features
 
 - HIT@1: the best snippet of the saliency curve lies inside a true window. All baselines but `random` share the raw
   affinity as their curve, so they share this figure; `random` draws a snippet.
-- R1@m, mAP: see rdmf_cli/evaluation/metrics.py. A query's class of length is that of its longest window.
+- R1@m, mAP: see rdmf_cli/evaluation/retrieval.py. A query's class of length is that of its longest window.
 - AUROC: answerable against unanswerable queries. Pattern mode by its relevance score, baselines by the largest cosine.
 - `random` is the mean of 20 draws.
 - --fit-relevance also fits the two constants of the relevance score to these queries; see benchmarks/relevance.py.
@@ -32,7 +32,10 @@ from benchmarks.baselines import BASELINES, Curve
 from benchmarks.relevance import fit_relevance
 from benchmarks.report import ROOT, commit, machine, machine_line, table, write
 from rdmf_cli.errors import RdmfError
-from rdmf_cli.evaluation.metrics import auroc, hit_at_1, mean_ap, r1_at
+from rdmf_cli.evaluation import bootstrap
+from rdmf_cli.evaluation.classification import auroc
+from rdmf_cli.evaluation.highlights import hit_at_1
+from rdmf_cli.evaluation.retrieval import mean_ap, r1_at
 from rdmf_cli.moments import Moment
 
 if TYPE_CHECKING:
@@ -150,9 +153,8 @@ def members(queries: Sequence[Query], name: str) -> NDArray[np.bool_]:
 def paired_difference(first: Floats, second: Floats, *, seed: int = SEED) -> dict[str, float]:
     """Mean of first - second (both (Q,), same queries) and its 95 % interval by bootstrap over queries."""
     apart = first - second
-    rows = np.random.default_rng(seed).integers(0, len(apart), (NUM_RESAMPLES, len(apart)))
-    low, high = np.percentile(apart[rows].mean(axis=1), [2.5, 97.5])
-    return {"difference": float(apart.mean()), "low": float(low), "high": float(high)}
+    low, high = bootstrap.interval(bootstrap.means(apart[:, None]), len(apart), seed=seed, num_resamples=NUM_RESAMPLES)
+    return {"difference": float(apart.mean()), "low": float(low[0]), "high": float(high[0])}
 
 
 def differences(queries: Sequence[Query], scores: Mapping[str, Scores], system: str) -> dict[str, dict[str, float]]:

@@ -29,12 +29,23 @@ def tiou(a: ArrayLike, b: ArrayLike) -> Floats:
     a (N, 2), b (M, 2), seconds -> (N, M) in [0, 1]. Union by lengths (|a| + |b| - |a ∩ b|), which is what the
     reference evaluators use for mAP. Touching intervals share nothing; two of length 0 give 0, not NaN.
     """
-    first, second = as_intervals(a), as_intervals(b)
-    starts = np.maximum(first[:, None, 0], second[None, :, 0])  # (N, M)
-    ends = np.minimum(first[:, None, 1], second[None, :, 1])  # (N, M)
-    shared = np.clip(ends - starts, 0.0, None)
-    union = (first[:, 1] - first[:, 0])[:, None] + (second[:, 1] - second[:, 0])[None, :] - shared
-    ratio: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return overlap_ratios(as_intervals(a), as_intervals(b))
+
+
+def overlap_ratios(a: Floats, b: Floats, *, hull: bool = False) -> Floats:
+    """`tiou` of many sets at once, without checks: a (..., N, 2), b (..., M, 2), seconds -> (..., N, M) in [0, 1].
+
+    `hull` divides by latest end - earliest start instead of the union by lengths: what reference evaluators do for R1
+    and mIoU. The same wherever two intervals overlap, but for the last bit, which counts at a threshold.
+    """
+    starts, ends = a[..., :, None, 0], a[..., :, None, 1]  # (..., N, 1)
+    other_starts, other_ends = b[..., None, :, 0], b[..., None, :, 1]  # (..., 1, M)
+    shared = np.clip(np.minimum(ends, other_ends) - np.maximum(starts, other_starts), 0.0, None)
+    if hull:
+        whole = np.maximum(ends, other_ends) - np.minimum(starts, other_starts)
+    else:
+        whole = (ends - starts) + (other_ends - other_starts) - shared
+    ratio: Floats = np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
     return ratio
 
 

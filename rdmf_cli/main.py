@@ -10,7 +10,7 @@ from typing import Annotated, cast
 import typer
 
 from rdmf_cli import __version__, interrupts
-from rdmf_cli.commands import demo, doctor, models, search
+from rdmf_cli.commands import demo, doctor, evaluate, export, highlights, models, search, shell
 from rdmf_cli.errors import BUG, INTERRUPTED, RdmfError, UsageError
 from rdmf_cli.settings import share_cores
 
@@ -29,8 +29,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("search", cls=search.SearchCommand, no_args_is_help=True)(search.search)
+app.command("highlights", no_args_is_help=True)(highlights.highlights)
+app.command("export", no_args_is_help=True)(export.export)
+app.command("shell")(shell.shell)
 app.command("demo")(demo.demo)
 app.add_typer(models.app, name="models")
+app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 
 

@@ -27,7 +27,10 @@ sys.stderr.write("\\n" + json.dumps([code or 0, sorted(sys.modules)]))
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"]], ids=" ".join)
+HELPS = [["--help"], ["search", "--help"], ["highlights", "--help"], ["evaluate", "--help"]]
+
+
+@pytest.mark.parametrize("arguments", HELPS, ids=" ".join)
 def test_help_imports_nothing_heavy(arguments):
     done = subprocess.run(
         [sys.executable, "-c", CODE, *arguments],

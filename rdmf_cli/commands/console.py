@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from rich import box
@@ -19,15 +19,37 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+from rich.theme import Theme
 
 from rdmf_cli.commands import curve
 from rdmf_cli.errors import OutputError
 from rdmf_cli.moments import Moment
 from rdmf_cli.timebase import format_time
 
+_AnyConsole = TypeVar("_AnyConsole", bound=Console)
 READER_LEFT = 141  # 128 + SIGPIPE: how shells show programs that `| head` ended
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-_BEST, _OTHER, _DIM = "bold green", "cyan", "dim"
+_BEST, _OTHER, _DIM = "rdmf.best", "rdmf.other", "rdmf.dim"
+_GOOD, _WARNING, _BAD = "rdmf.good", "rdmf.warning", "rdmf.bad"
+# From the 256 colours whose values no theme changes: each has a contrast of at least 3.3 with the usual dark and light
+# backgrounds (tests/commands/test_console.py), and people with any colour vision can tell best and other apart.
+COLOURS = {
+    _BEST: "bold color(166)",
+    _OTHER: "color(32)",
+    _DIM: "color(244)",
+    _GOOD: "color(64)",
+    _WARNING: "color(100)",
+    _BAD: "bold color(196)",
+}
+# Terminals of 16 colours choose what these look like: none whose usual values vanish on white or black.
+FEW_COLOURS = {
+    _BEST: "bold magenta",
+    _OTHER: "magenta",
+    _DIM: "dim",
+    _GOOD: "bold",
+    _WARNING: "bold",
+    _BAD: "bold red",
+}
 _BAR_COLUMNS = 10
 _NEVER_WRAPPED = 14
 _BAR_WIDTH_FROM = 64  # narrower terminals get no bars
@@ -50,7 +72,14 @@ class _Out(Console):
 
 
 def _out() -> _Out:
-    return _Out(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return _themed(_Out(highlight=False, markup=False, emoji=False, soft_wrap=False))
+
+
+def _themed(console: _AnyConsole) -> _AnyConsole:
+    """`console` with our styles, as many colours as it has."""
+    few = console.color_system in ("standard", "windows")
+    console.push_theme(Theme(FEW_COLOURS if few else COLOURS))
+    return console
 
 
 @contextmanager
@@ -71,6 +100,19 @@ def line(text: str) -> None:
     """One line on stdout, as it is: never wrapped, never coloured."""
     with _writing():
         print(text)
+
+
+def raw(data: bytes) -> None:
+    """Bytes on stdout, as they are, whatever encoding the terminal has: a document, or a picture for a terminal."""
+    with _writing():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def width() -> int:
+    """Columns of stdout."""
+    return _out().width
 
 
 def json_text(document: Any) -> str:
@@ -101,7 +143,7 @@ def _print(*things: RenderableType) -> None:
 
 def print_check(name: str, value: str, status: str, advice: str) -> None:
     """One line of `rdmf doctor`, and what to do about it."""
-    style = {"ok": "green", "warning": "yellow", "problem": "bold red"}[status]
+    style = {"ok": _GOOD, "warning": _WARNING, "problem": _BAD}[status]
     table = Table.grid(padding=(0, 1))
     table.add_column(width=8)
     table.add_column(width=18, overflow="fold")
@@ -125,32 +167,32 @@ def print_heading(query: str, video: str, facts: list[str]) -> None:
 def print_no_match(score: float, cutoff: float, *, moments_follow: bool) -> None:
     """The honest line."""
     more = "" if moments_follow else "; --all shows the best moments anyway"
-    _print(Text(f"  no confident match (relevance {score:.2f} < {cutoff:.2f}){more}", style="yellow"))
+    _print(Text(f"  no confident match (relevance {score:.2f} < {cutoff:.2f}){more}", style=_WARNING))
 
 
 def print_none_shown(min_score: float) -> None:
     """A confident answer of which `--min-score` left nothing."""
-    _print(Text(f"  no moment scores {min_score:.2f} or more", style="yellow"))
+    _print(Text(f"  no moment scores {min_score:.2f} or more", style=_WARNING))
 
 
 def print_moments(moments: list[Moment]) -> None:
     """The moments, best first, as a table that fits the terminal."""
-    width = _out().width
+    columns = width()
     table = Table(box=None, header_style=_DIM, padding=(0, 1), pad_edge=False)
     table.add_column("  #", justify="right")
     table.add_column("start – end" if _unicode() else "start - end", no_wrap=True)
-    if width >= _LENGTH_WIDTH_FROM:
+    if columns >= _LENGTH_WIDTH_FROM:
         table.add_column("length", justify="right", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
-    if width >= _BAR_WIDTH_FROM:
+    if columns >= _BAR_WIDTH_FROM:
         table.add_column("", no_wrap=True)
     for rank, moment in enumerate(moments, start=1):
         dash = "–" if _unicode() else "-"
         cells = [str(rank), f"{format_time(moment.start_s)} {dash} {format_time(moment.end_s)}"]
-        if width >= _LENGTH_WIDTH_FROM:
+        if columns >= _LENGTH_WIDTH_FROM:
             cells.append(f"{moment.length_s:.1f} s")
         cells.append(f"{moment.score:.2f}")
-        if width >= _BAR_WIDTH_FROM:
+        if columns >= _BAR_WIDTH_FROM:
             cells.append(curve.bar(moment.score, _BAR_COLUMNS, unicode=_unicode()))
         style = _style(rank)
         table.add_row(*(Text(cell, style=style if place != 1 else "") for place, cell in enumerate(cells)))
@@ -160,12 +202,12 @@ def print_moments(moments: list[Moment]) -> None:
 def print_curve(times_s: list[float], values: list[float], duration_s: float, moments: list[Moment]) -> None:
     """Saliency over time at the terminal's width, the moments marked in the line beneath, then the times."""
     indent = "  "
-    width = max(8, _out().width - len(indent) - 1)
-    heights = curve.columns(times_s, values, duration_s, width)
-    owner = curve.owners(moments, duration_s, width)
+    columns = max(8, width() - len(indent) - 1)
+    heights = curve.columns(times_s, values, duration_s, columns)
+    owner = curve.owners(moments, duration_s, columns)
     lines = [Text(indent) + _painted(row, owner) for row in curve.rows(heights, unicode=_unicode())]
     lines.append(Text(indent) + _painted(curve.marks(owner, unicode=_unicode()), owner))
-    lines.append(Text(indent + curve.axis(duration_s, width, unicode=_unicode()), style=_DIM))
+    lines.append(Text(indent + curve.axis(duration_s, columns, unicode=_unicode()), style=_DIM))
     for text in lines:
         text.no_wrap = True
     _print(*lines, Text(""))
@@ -198,7 +240,7 @@ def _asciified(text: Text) -> Text:
 
 
 def _err() -> Console:
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _themed(Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True))
 
 
 def note(text: str) -> None:
@@ -213,12 +255,12 @@ def hint(text: str) -> None:
 
 def warn(text: str) -> None:
     """`rdmf: warning: …` on stderr."""
-    _complain(Text("rdmf: ") + Text("warning: ", style="yellow") + Text(plain(text)))
+    _complain(Text("rdmf: ") + Text("warning: ", style=_WARNING) + Text(plain(text)))
 
 
 def problem(message: str, hint: str = "") -> None:
     """`rdmf: error: …` on stderr and, indented, what to do about it."""
-    text = Text("rdmf: ") + Text("error: ", style="bold red") + Text(plain(message))
+    text = Text("rdmf: ") + Text("error: ", style=_BAD) + Text(plain(message))
     _complain(text + Text(f"\n  {plain(hint)}", style=_DIM) if hint else text)
 
 
@@ -270,7 +312,7 @@ class RichProgress:
             return
         self._said.add(message)
         if self._bar is not None:
-            self._bar.console.print(Text("rdmf: ") + Text("warning: ", style="yellow") + Text(plain(message)))
+            self._bar.console.print(Text("rdmf: ") + Text("warning: ", style=_WARNING) + Text(plain(message)))
         else:
             warn(message)
 

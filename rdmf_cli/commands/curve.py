@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
 
 from rdmf_cli.moments import Moment
+from rdmf_cli.timebase import label_step, short_time
 
 NUM_ROWS = 3
 _BLOCKS, _ASCII_BLOCKS = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 _BAR_ENDS = " ▏▎▍▌▋▊▉"
 _EIGHTHS = 8
 _LABEL_COLUMNS = 12  # room that one time label gets at least
-_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
-_DAY_S = 86400
 
 
 def columns(times_s: list[float], values: list[float], duration_s: float, width: int) -> list[float]:
@@ -68,8 +66,7 @@ def marks(owner: list[int], *, unicode: bool = True) -> str:
 def axis(duration_s: float, width: int, *, unicode: bool = True) -> str:
     """Time labels; the tick before each stands in the column of its time."""
     tick = "╵" if unicode else "'"
-    least_s = duration_s * _LABEL_COLUMNS / width
-    step_s = next((step for step in _STEPS_S if step >= least_s), math.ceil(least_s / _DAY_S) * _DAY_S)
+    step_s = label_step(duration_s * _LABEL_COLUMNS / width)
     line = [" "] * width
     time_s = 0
     while time_s < duration_s:
@@ -79,13 +76,6 @@ def axis(duration_s: float, width: int, *, unicode: bool = True) -> str:
             line[column : column + len(label)] = label
         time_s += step_s
     return "".join(line).rstrip()
-
-
-def short_time(seconds: float) -> str:
-    """`m:ss`, or `h:mm:ss` from an hour on."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def bar(score: float, width: int, *, unicode: bool = True) -> str:

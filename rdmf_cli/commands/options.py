@@ -25,6 +25,24 @@ class Decoder(StrEnum):
     decord = "decord"
 
 
+class ExportFormat(StrEnum):
+    """What moments are exported as; the names of export/formats.py's table, which help may not import."""
+
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+    losslesscut = "losslesscut"
+    srt = "srt"
+    vtt = "vtt"
+    ffmetadata = "ffmetadata"
+    youtube = "youtube"
+    edl = "edl"
+    fcpxml = "fcpxml"
+    otio = "otio"
+    matroska = "matroska"
+    audacity = "audacity"
+
+
 _HOW = "How to search"
 _OUT = "What to print"
 
@@ -80,3 +98,13 @@ Clips = Annotated[
     typer.Option("--clips", metavar="DIR", help="Also cut each moment shown into a file in DIR.", rich_help_panel=_OUT),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell where the time went.", rich_help_panel=_OUT)]
+Exports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--export",
+        metavar="FORMAT[=PATH]",
+        help=f"Also write the moments as {', '.join(ExportFormat)}; may be repeated.",
+        rich_help_panel=_OUT,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.", rich_help_panel=_OUT)]

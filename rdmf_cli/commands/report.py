@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from rdmf_cli.commands.options_cut import Cutting
+from rdmf_cli.commands.pictures import Pictures
 from rdmf_cli.errors import NOTHING_MATCHED, SomeVideosFailed, VideoError
 from rdmf_cli.timebase import format_time
 
@@ -23,7 +25,11 @@ class View:
     show_all: bool = False
     clips: Path | None = None
     verbose: bool = False
+    exports: tuple[Any, ...] = ()  # wishes of export/deliver.py
+    force: bool = False  # replace files that are there
     before: Callable[[Any], None] | None = None  # called with each answer that is printed as text, before it
+    pictures: Pictures = field(default_factory=Pictures)
+    cutting: Cutting = field(default_factory=Cutting)
 
 
 @dataclass
@@ -55,12 +61,14 @@ class Report:
 
     def finish(self, outcome: Any) -> None:
         """What can be said only at the end. Raises what becomes the exit code."""
-        from rdmf_cli.commands import console, results
+        from rdmf_cli.commands import console, exporting, pictures
 
         view = self.view
+        document = self._document(outcome) if view.form == "json" or view.exports else {}
         if view.form == "json":
-            document = results.search_document(outcome, self.encoder, results.PATTERN_MODEL, view.top, view.min_score)
             console.line(console.json_text(document))
+        wishes = view.exports if outcome.answers else ()
+        refused = exporting.write_all(document, wishes, show_all=view.show_all, force=view.force)
         if view.clips is not None:
             self._cut_clips(outcome.answers, view.clips)
         if view.verbose:
@@ -68,6 +76,8 @@ class Report:
             console.note("time: " + ", ".join(f"{name} {value:.2f} s" for name, value in spent.items()))
         for failure in outcome.failures:
             console.problem(failure.message, failure.hint)
+        pictures.finish(view.pictures, self._shown(outcome.answers), self.encoder, self.progress)
+        exporting.refuse(refused)
         if outcome.failures:
             failed = len({failure.path for failure in outcome.failures})
             if not outcome.answers:
@@ -76,8 +86,24 @@ class Report:
         if not self.num_matches:
             raise typer.Exit(NOTHING_MATCHED)
 
+    def _document(self, outcome: Any) -> dict[str, Any]:
+        from rdmf_cli.commands import results
+
+        view = self.view
+        return results.search_document(outcome, self.encoder, results.PATTERN_MODEL, view.top, view.min_score)
+
+    def _shown(self, answers: list[Any]) -> list[tuple[Any, list[Any]]]:
+        """Each answer with the moments that were shown of it; none where the match is not confident."""
+        from rdmf_cli.commands import results
+
+        view = self.view
+        return [
+            (answer, results.shown(answer.moments, view.top, view.min_score) if _is_shown(answer, view) else [])
+            for answer in answers
+        ]
+
     def _print(self, answer: Any, moments: list[Any]) -> None:
-        from rdmf_cli.commands import console
+        from rdmf_cli.commands import console, pictures
 
         if self.view.before is not None:
             self.view.before(answer)
@@ -94,10 +120,12 @@ class Report:
         else:
             console.print_none_shown(self.view.min_score)
         console.print_curve(answer.times_s.tolist(), answer.saliency.tolist(), answer.duration_s, moments)
+        if self.view.pictures.preview:
+            pictures.preview(answer, moments, self.progress)
 
     def _cut_clips(self, answers: list[Any], folder: Path) -> None:
         """A file for each moment that was shown; after the search, so that no answer waits for it."""
-        from rdmf_cli.commands import clips, console, results
+        from rdmf_cli.commands import clips, results
 
         view = self.view
         chosen = [
@@ -105,16 +133,11 @@ class Report:
             for answer in answers
             if answer.relevance.confident or view.show_all
         ]
-        self.progress.start("cutting clips", sum(len(moments) for _, moments in chosen), "clips")
-        taken: set[str] = set()
-        written: list[Path] = []
-        for answer, moments in chosen:
-            for file in clips.cut_all(answer, moments, folder, taken):
-                self.progress.advance(1)
-                written.append(file)
-        self.progress.finish()
-        for file in written:
-            console.note(f"wrote {file}")
+        clips.cut_all(chosen, folder, view.cutting, self.progress)
+
+
+def _is_shown(answer: Any, view: View) -> bool:
+    return bool(answer.relevance.confident or view.show_all)
 
 
 def _num_videos(outcome: Any) -> int:

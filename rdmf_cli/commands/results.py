@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from rdmf_cli.moments import Moment
 
-CLIP_S = 2.0  # QVHighlights gives saliency per clip of two seconds
 # A search without a trained model: the reaction-diffusion pattern alone.
 PATTERN_MODEL = {"name": "pattern", "kind": "pattern"}
 
@@ -28,6 +26,8 @@ def search_document(outcome: Any, encoder: Any, model: dict[str, str], top: int,
         "results": [result(answer, top, min_score) for answer in outcome.answers],
         "timings_s": outcome.timings.to_json(),
     }
+    if outcome.library is not None:
+        document["library"] = outcome.library
     if outcome.failures:
         document["failures"] = [vars(failure) for failure in outcome.failures]
     return document
@@ -43,26 +43,6 @@ def result(answer: Any, top: int, min_score: float) -> dict[str, Any]:
 
 def prediction(answer: Any, query_id: int, top: int, min_score: float) -> dict[str, Any]:
     """One line of `--jsonl`: what `standalone_eval` of QVHighlights reads, and the relevance besides."""
-    full = result(answer, top, min_score)
-    return {
-        "qid": query_id,
-        "query": answer.query,
-        "vid": answer.info.path.stem,
-        "path": full["video"]["path"],
-        "relevance": full["relevance"],
-        "pred_relevant_windows": [[m["start_s"], m["end_s"], m["score"]] for m in full["moments"]],
-        "pred_saliency_scores": clip_saliency(full["saliency"], answer.duration_s),
-    }
+    from rdmf_cli.export.tables import prediction as of_result
 
-
-def clip_saliency(saliency: dict[str, list[float]], duration_s: float) -> list[float]:
-    """Mean saliency of each two-second clip; a clip without a snippet takes that of the clip before."""
-    num_clips = max(1, math.ceil(duration_s / CLIP_S - 1e-6))
-    parts: list[list[float]] = [[] for _ in range(num_clips)]
-    for time_s, value in zip(saliency["times_s"], saliency["values"], strict=True):
-        parts[min(num_clips - 1, int(time_s / CLIP_S))].append(value)
-    scores: list[float] = []
-    for part in parts:
-        before = scores[-1] if scores else 0.0
-        scores.append(round(sum(part) / len(part), 4) if part else before)
-    return scores
+    return of_result(result(answer, top, min_score), query_id)

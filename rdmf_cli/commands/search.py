@@ -8,7 +8,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from rdmf_cli.commands import inputs, options
+from rdmf_cli.commands import (
+    asking,
+    exporting,
+    inputs,
+    options,
+    options_cut,
+    options_library,
+    options_pictures,
+    pictures,
+)
 from rdmf_cli.commands.clips import prepare
 from rdmf_cli.commands.report import Report, View
 from rdmf_cli.errors import UsageError
@@ -45,7 +54,21 @@ def search(
     as_json: options.Json = False,
     as_jsonl: options.JsonLines = False,
     clips: options.Clips = None,
+    export: options.Exports = None,
+    force: options.Force = False,
+    copy: options_cut.Copy = False,
+    smart: options_cut.Smart = False,
+    pad: options_cut.Pad = 0.0,
+    merge_gap: options_cut.MergeGap = None,
+    max_clips: options_cut.MaxClips = None,
+    name: options_cut.Name = options_cut.DEFAULT_NAME,
     verbose: options.Verbose = False,
+    plot: options_pictures.Plot = None,
+    contact_sheet: options_pictures.ContactSheet = None,
+    report: options_pictures.ReportPage = None,
+    embed: options_pictures.Embed = False,
+    open_rank: options_pictures.Open = None,
+    preview: options_pictures.Preview = False,
     encoder: options.Encoder = None,
     device: options.DeviceChoice = None,
     fps: options.SampleFps = None,
@@ -54,8 +77,20 @@ def search(
     store: options.StoreFolder = None,
     no_cache: options.NoCache = False,
     offline: options.Offline = False,
+    image: options_library.Image = None,
+    at: options_library.At = None,
+    image_weight: options_library.ImageWeight = None,
+    not_: options_library.Not = None,
+    not_weight: options_library.NotWeight = None,
+    queries: options_library.QueriesFile = None,
+    library: options_library.InLibrary = False,
+    per_video: options_library.PerVideo = 2,
+    path_glob: options_library.PathGlob = None,
+    min_length: options_library.MinLength = None,
+    since: options_library.Since = None,
+    copies: options_library.Copies = False,
 ) -> None:
-    """Find the moments of VIDEO that QUERY describes.
+    """Find the moments of VIDEO that QUERY describes; with --library, of all videos that are indexed.
 
     Exit code: 0 found, 1 no confident match, 3 the video can't be read.
     """
@@ -63,15 +98,51 @@ def search(
         raise UsageError("--json and --jsonl exclude each other")
     if fps is not None and not 0 < fps <= 1000:
         raise UsageError(f"--fps {fps:g} makes no sense", hint="frames per second, such as 0.5 or 2")
-    asked = inputs.understand(words or [], query or [])
+    extras = asking.Extras(image, at, image_weight, tuple(not_ or ()), not_weight)
+    asked = asking.understand(words or [], query or [], queries, extras, in_library=library)
+    glob, min_length_s, since_s = tuple(path_glob or ()), asking.min_length_s(min_length), asking.since_s(since)
+    filters = asking.Filters(per_video, glob, min_length_s, since_s, copies)
+    named, stored = asking.given(filters), {"--fps": fps is not None, "--no-cache": no_cache}
+    asking.check_places(stored if library else named, in_library=library)
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
     form = "json" if as_json else "jsonl" if as_jsonl else "text"
-    view = View(form, top, min_score, show_all, clips, verbose)
-    videos = inputs.find(asked.places)
-    if clips is not None:
-        prepare(clips)
+    exports = exporting.understand(export or [])
+    cutting = options_cut.cutting(
+        copy=copy, smart=smart, pad=pad, merge_gap=merge_gap, max_clips=max_clips, name=name, force=force
+    )
+    options_cut.check_used(cutting, has_clips=clips is not None)
+    view = View(
+        form,
+        top,
+        min_score,
+        show_all,
+        clips,
+        verbose,
+        exports=exports,
+        force=force,
+        pictures=pictures.Pictures(plot, contact_sheet, report, embed, open_rank, preview, force),
+        cutting=cutting,
+    )
+    videos = [] if library else inputs.find(asked.places)
+    _check_outputs(view, videos, asked.queries)
+    if library:
+        from rdmf_cli.commands import library_search
+
+        library_search.search_library(asked.queries, extras, settings, view, filters, batch_size)
+        return
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}
-    answer_all(videos, asked.queries, settings, view, chosen, use_store=not no_cache)
+    answer_all(videos, asked.queries, settings, view, chosen, use_store=not no_cache, extras=extras)
+
+
+def _check_outputs(view: View, videos: list[Path], queries: tuple[str, ...]) -> None:
+    """Say before the search what could not be written after it. Raises OutputError, UsageError."""
+    exporting.check(view.exports, videos, queries, force=view.force)
+    pictures.check(view.pictures, videos, form=view.form, top=view.top)
+    if view.clips is not None:
+        prepare(view.clips, view.cutting)
+
+
+_WORDS_ONLY = asking.Extras()
 
 
 def answer_all(
@@ -82,6 +153,7 @@ def answer_all(
     chosen: dict[str, Any],
     *,
     use_store: bool = True,
+    extras: asking.Extras = _WORDS_ONLY,
 ) -> None:
     """Search, print, and raise what becomes the exit code."""
     from rdmf_cli.commands import console, session
@@ -89,7 +161,7 @@ def answer_all(
     session.use_ffmpeg(settings)
     with console.rich_progress() as progress:
         encoder = session.encoder(settings, chosen["batch_size"], progress)
-        session.warn_of_long_queries(queries, encoder, progress)
+        session.warn_of_long_queries((*queries, *extras.negatives), encoder, progress)
         report = Report(view, encoder, progress)
         with session.store(settings, progress, wanted=use_store) as store:
             from rdmf_cli.pipeline.answer import SearchOptions
@@ -97,7 +169,7 @@ def answer_all(
 
             outcome = search_videos(
                 videos,
-                list(queries),
+                asking.compose(queries, extras),
                 encoder=encoder,
                 store=store,
                 options=SearchOptions(**chosen),

@@ -1,67 +1,99 @@
-"""A moment as a video file of its own, cut exactly."""
+"""A moment as a video file of its own."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import unicodedata
-import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
-from rdmf_cli.errors import OutputError
-from rdmf_cli.media.cutting import cut
-from rdmf_cli.media.probe import VideoInfo
+from rdmf_cli.errors import OutputError, UsageError, VideoError
+from rdmf_cli.export.writing import whole_file
+from rdmf_cli.media import copying, cutting, smart
+from rdmf_cli.media.encoding import OnTime, ignore
+from rdmf_cli.media.ffmpeg import ffmpeg_number, ffmpeg_version
+from rdmf_cli.media.probe import VideoInfo, fingerprint
+from rdmf_cli.media.tracks import Tracks
 from rdmf_cli.moments import Moment
-from rdmf_cli.timebase import format_time
 
-_NAME_BYTES = 120
+EXACT, COPY, SMART = "exact", "copy", "smart"
+_REWRITES_SUBTITLES = (7, 0)  # ffmpeg 5.1 loses lines where subtitles are encoded and moved at once
 
 
-def cut_clip(info: VideoInfo, moment: Moment, out: Path) -> None:
-    """Write the frames of `moment` (start included, end not) to `out` as mp4: H.264 and, if there is sound, AAC.
+@dataclass(frozen=True)
+class CutReport:
+    """How a clip came out against what was asked; seconds, 0 where it is exact."""
 
-    An existing `out` is replaced once the clip is whole; a failure leaves it as it was.
+    starts_early_s: float = 0.0  # below 0: late
+    ends_late_s: float = 0.0
+    note: str = ""  # what the user should know, one line
+
+    @property
+    def is_off(self) -> bool:
+        """True if it is off by more than rounding."""
+        return max(abs(self.starts_early_s), abs(self.ends_late_s)) >= 0.001
+
+
+def cut_clip(
+    info: VideoInfo,
+    tracks: Tracks,
+    moment: Moment,
+    out: Path,
+    *,
+    mode: str = EXACT,
+    force: bool = False,
+    on_time: OnTime = ignore,
+) -> CutReport:
+    """Write the frames of `moment` (start included, end not) to `out`, whose suffix names the container.
+
+    `exact` encodes anew; `copy` takes whole groups from keyframe to keyframe; `smart` copies the middle and encodes
+    the edges, or does as `exact` where the codec does not allow it. A failure leaves no file, and an old one as it was.
     Raises OutputError if `out` can't be written, VideoError if the video can't be read or has no frame there.
     """
     _check_target(info, out)
-    partial = out.with_name(f".rdmf-{uuid.uuid4().hex[:12]}.mp4")
-    try:
-        partial.open("xb").close()
-    except OSError as error:
-        raise OutputError(f"{out}: {error.strerror or error}", hint="choose another folder") from error
-    try:
-        cut(info, moment.start_s, moment.end_s, partial)
-        os.replace(partial, out)
-    except OSError as error:
-        raise OutputError(f"{out}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+    with whole_file(out, force=force) as partial:
+        if mode == COPY:
+            start_s, end_s = copying.copy(info, tracks, moment.start_s, moment.end_s, partial, on_time)
+            return CutReport(moment.start_s - start_s, end_s - moment.end_s)
+        if mode == SMART:
+            reason = smart.cut(info, tracks, moment.start_s, moment.end_s, partial, on_time)
+            if not reason:
+                return CutReport()
+        cutting.cut(info, tracks, moment.start_s, moment.end_s, partial, on_time)
+        return CutReport(note=f"{info.path.name}: encoded anew, since {reason}" if mode == SMART else "")
 
 
-def clip_name(video: Path, rank: int, moment: Moment, query: str) -> str:
-    """`dog-01-0h00m12.500s-a-dog-runs.mp4`: safe on all file systems, at most 124 bytes, no two alike per `rank`."""
-    hours, minutes, seconds = format_time(moment.start_s).split(":")
-    stem = _plain(video.stem, _NAME_BYTES // 3) or "video"
-    start = f"{stem}-{rank:02d}-{hours}h{minutes}m{seconds}s"
-    words = _plain(query, _NAME_BYTES - len(start.encode()) - 1)
-    return f"{start}-{words}.mp4" if words else f"{start}.mp4"
+def container_for(tracks: Tracks, mode: str, wanted: str = "") -> str:
+    """`.mp4` or `.mkv`: the one that `wanted` names, else the one that fits. Raises UsageError if it can't hold all."""
+    is_copy = mode in (COPY, SMART)
+    best = tracks.container_of_copy() if is_copy else tracks.container()
+    if wanted:
+        misfits = tracks.misfits(wanted, copied=is_copy)
+        if misfits:
+            hint = f"let --name end in {best}, or in nothing" if best != wanted else "cut without --copy"
+            raise UsageError(f"{wanted} files can't hold {', '.join(sorted(set(misfits)))}", hint=hint)
+        if mode == EXACT and tracks.rewritten(wanted) and ffmpeg_number() < _REWRITES_SUBTITLES:
+            raise UsageError(
+                f"ffmpeg {ffmpeg_version()} can't turn these subtitles into those of {wanted}",
+                hint=f"let --name end in {best}, or take ffmpeg 7 or newer",
+            )
+    return wanted or best
 
 
-def _plain(text: str, most_bytes: int) -> str:
-    """Letters and digits of any script, other stretches as one hyphen, cut to `most_bytes` of UTF-8."""
-    composed = unicodedata.normalize("NFC", text)
-    kept = "".join(sign if sign.isalnum() or unicodedata.category(sign)[0] == "M" else " " for sign in composed)
-    joined = "-".join(kept.split())
-    return joined.encode()[: max(0, most_bytes)].decode("utf-8", "ignore").strip("-")
+def left_behind(tracks: Tracks, mode: str, container: str) -> list[str]:
+    """What a clip cut by copying loses in this container, in words."""
+    misfits = tracks.misfits(container, copied=True) if mode == COPY else []
+    return [f"a stream of the kind {codec}" for codec in misfits]
+
+
+def check_source(info: VideoInfo, video_id: str) -> None:
+    """Raise VideoError if the file is gone or has other content than when it was searched."""
+    if not info.path.exists():
+        raise VideoError(f"{info.path}: no such file any more", hint="was it moved? search it again")
+    if fingerprint(info.path) != video_id:
+        raise VideoError(f"{info.path}: has changed since it was searched", hint="search it again")
 
 
 def _check_target(info: VideoInfo, out: Path) -> None:
     try:
-        if out.is_dir():
-            raise OutputError(f"{out}: a folder, not a file name")
-        if not out.parent.is_dir():
-            raise OutputError(f"{out.parent}: no such folder", hint="create it first")
         if out.exists() and info.path.exists() and out.samefile(info.path):
             raise OutputError(f"{out}: this is the video itself", hint="choose another name")
     except OSError as error:

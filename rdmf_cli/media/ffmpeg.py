@@ -56,15 +56,23 @@ _PLAIN = (
 
 def file_url(path: Path) -> str:
     """`path` so that ffmpeg takes it for a plain file whatever its name: `-y.mp4`, `concat:a|b`, `http:x`."""
-    return f"file:{path.absolute()}"
+    url = f"file:{path.absolute()}"
+    return url if url.isascii() or _is_text(url) else _OddName(url)
 
 
-INPUT = "rdmf-input"  # stands for the file in an argument list that ffmpeg-python builds
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def with_input(arguments: list[str], path: Path) -> list[str]:
-    """`arguments` with `path` in the place of INPUT: ffmpeg-python can't take names that are not UTF-8."""
-    return [file_url(path) if argument == INPUT else argument for argument in arguments]
+class _OddName(str):
+    """A name that is no UTF-8: ffmpeg-python hashes the str() of every argument, and can not with such a one."""
+
+    def __str__(self) -> str:
+        return ascii(self)
 
 
 def ffmpeg_path() -> str:
@@ -96,6 +104,11 @@ def _find(wanted: str, search_path: str) -> str:
 def ffmpeg_version() -> str:
     """Version text of the ffmpeg in use, such as `9.0.2-17-g2a571b6068`. Raises VideoError if there is none."""
     return _version_text(ffmpeg_path())
+
+
+def ffmpeg_number() -> tuple[int, int]:
+    """(major, minor) of the ffmpeg in use. Raises VideoError if there is none."""
+    return _version_number(ffmpeg_version())
 
 
 @lru_cache(maxsize=8)

@@ -25,7 +25,7 @@ import ffmpeg
 from rdmf_cli.errors import VideoError
 from rdmf_cli.media.colour import deinterlacer, pixel_format, thumbnail, to_rgb
 from rdmf_cli.media.cuts import THUMB_HEIGHT_PX, THUMB_WIDTH_PX, ChangeSignal
-from rdmf_cli.media.ffmpeg import INPUT, INPUT_OPTIONS, Child, ffmpeg_path, has_decoder, with_input
+from rdmf_cli.media.ffmpeg import INPUT_OPTIONS, Child, ffmpeg_path, file_url, has_decoder
 from rdmf_cli.media.frames import GRID_TOLERANCE, STALL_S, DecodeReport, FrameBatch, Sample, Sampling, collect
 from rdmf_cli.media.limits import limits
 from rdmf_cli.media.outcome import judge_end
@@ -104,7 +104,7 @@ def arguments(info: VideoInfo, sampling: Sampling) -> list[str]:
     options = {**INPUT_OPTIONS, "max_pixels": limits().pixels}
     if info.decoder and has_decoder(info.decoder):
         options["vcodec"] = info.decoder
-    picture = ffmpeg.input(INPUT, **options)[str(info.stream_index)]
+    picture = ffmpeg.input(file_url(info.path), **options)[str(info.stream_index)]
     for name, values in deinterlacer(info):
         picture = picture.filter(name, **values)
     if info.has_alpha:  # else what is transparent would still colour its neighbours when it is scaled
@@ -135,7 +135,7 @@ def arguments(info: VideoInfo, sampling: Sampling) -> list[str]:
         enc_time_base=f"{info.time_base.numerator}:{info.time_base.denominator}",
     )
     manner = ["-nostdin", "-hide_banner", "-loglevel", "repeat+level+warning", "-max_error_rate", "1"]
-    return [ffmpeg_path(), *manner, *with_input(output.get_args(), info.path)]
+    return [ffmpeg_path(), *manner, *output.get_args()]
 
 
 def _grid_rule(sample_fps: float) -> str:

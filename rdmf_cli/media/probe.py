@@ -37,6 +37,7 @@ _AV_TIME_BASE = 1_000_000
 _HDR = {16: "pq", 18: "hlg"}  # ffmpeg's numbers of transfer functions: SMPTE ST 2084, ARIB STD-B67
 _PROGRESSIVE = 1  # ffmpeg's field orders: 0 unknown, 1 progressive, from 2 on interlaced
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.,]\d\d")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class VideoInfo:
     has_alpha: bool = False
     is_interlaced: bool = False
     decoder: str = ""  # of ffmpeg, where its own choice would lose the transparency
+    timecode: str | None = None  # of the first frame, as the camera named it: `hh:mm:ss:ff`, `;` for drop-frame
 
 
 def probe(path: Path) -> VideoInfo:
@@ -170,6 +172,7 @@ def _describe(path: Path, container: av.container.InputContainer, stream: av.vid
         has_alpha=_has_alpha(stream, frame),
         is_interlaced=frame.interlaced_frame or stream.codec_context.field_order > _PROGRESSIVE,
         decoder=_ALPHA_DECODERS[stream.codec_context.name] if _hides_alpha(stream) else "",
+        timecode=_timecode(container, stream),
     )
 
 
@@ -182,6 +185,16 @@ def _has_alpha(stream: av.video.stream.VideoStream, frame: av.video.frame.VideoF
 def _hides_alpha(stream: av.video.stream.VideoStream) -> bool:
     """True for VP8 and VP9 with transparency: it is a second stream that only some decoders read."""
     return stream.codec_context.name in _ALPHA_DECODERS and stream.metadata.get("alpha_mode") == "1"
+
+
+def _timecode(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> str | None:
+    """What the file says is the timecode of its first frame: on the video, in a track of its own, or for all of it."""
+    for place in (stream, *container.streams.data, container):
+        tags = {name.casefold(): text for name, text in place.metadata.items()}  # Matroska writes it in capitals
+        text = str(tags.get("timecode", "")).strip()
+        if _TIMECODE.fullmatch(text):
+            return text
+    return None
 
 
 def _look_in(

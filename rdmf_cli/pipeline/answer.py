@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from rdmf_cli.media.probe import VideoInfo
 from rdmf_cli.moments import Moment, Relevance
 from rdmf_cli.timebase import rate_text
+
+if TYPE_CHECKING:
+    from rdmf_cli.pipeline.query import Query
 
 SCHEMA = "rdmf.search/1"
 
@@ -28,6 +31,8 @@ class Answer:
     times_s: NDArray[np.float64]  # (T,) one per snippet
     saliency: NDArray[np.float32]  # (T,) in [0, 1]
     warnings: tuple[str, ...] = ()
+    cuts_s: tuple[float, ...] = ()  # where one shot ends and the next begins
+    asked: Query | None = None  # the whole query, of which `query` is the text; None: a text and nothing else
 
 
 @dataclass
@@ -72,22 +77,14 @@ class Outcome:
     answers: list[Answer] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     timings: Timings = field(default_factory=Timings)
+    library: dict[str, Any] | None = None  # `library` of the JSON answer, if all that is indexed was searched
 
 
 def answer_to_json(answer: Answer, *, top: int | None = None) -> dict[str, Any]:
     """One entry of `results`. `top`: how many moments at most; None all."""
-    info = answer.info
     return {
-        "video": {
-            "path": str(info.path),
-            "id": answer.video_id,
-            "duration_s": round(answer.duration_s, 3),
-            "width": info.width,
-            "height": info.height,
-            "source_fps": rate_text(info.source_fps),
-            "start_time_s": round(info.start_time_s, 6),
-        },
-        "query": {"text": answer.query},
+        "video": _video_to_json(answer),
+        "query": {"text": answer.query} if answer.asked is None else answer.asked.to_json(),
         "relevance": {
             "score": round(answer.relevance.score, 4),
             "cutoff": answer.relevance.cutoff,
@@ -109,3 +106,20 @@ def answer_to_json(answer: Answer, *, top: int | None = None) -> dict[str, Any]:
         },
         "warnings": list(answer.warnings),
     }
+
+
+def _video_to_json(answer: Answer) -> dict[str, Any]:
+    info = answer.info
+    video: dict[str, Any] = {
+        "path": str(info.path),
+        "id": answer.video_id,
+        "duration_s": round(answer.duration_s, 3),
+        # A video of the library whose file is gone has neither size nor rate.
+        "width": info.width or None,
+        "height": info.height or None,
+        "source_fps": rate_text(info.source_fps) if info.width else None,
+        "start_time_s": round(info.start_time_s, 6),
+        "variable_rate": info.is_variable_rate,
+        "has_audio": info.has_audio,
+    }
+    return video if info.timecode is None else {**video, "timecode": info.timecode}

@@ -34,6 +34,7 @@ _MIDPOINT = 1.65
 _BEST = 3
 _GENERALITY_SHARE = 0.5
 _NEAREST = 3
+_SCENE_S = 5  # no scene of the demo video is as long
 _SAME_QUERY = 0.999  # cosine from which two queries count as one
 
 
@@ -45,10 +46,18 @@ class Calibration:
     null_mean: float
     null_spread: float
 
-    def relevance(self, queries: NDArray[np.float32], cosines: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Queries (Q, D), their cosines (Q, T) along a video → (Q,) probability in [0, 1] that it answers."""
+    def relevance(
+        self,
+        queries: NDArray[np.float32],
+        cosines: NDArray[np.float32],
+        general: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float64]:
+        """Queries (Q, D), their cosines (Q, T) along a video → (Q,) probability in [0, 1] that it answers.
+
+        general (Q,): their generality, where it is not simply that of the vector (pipeline/query.py).
+        """
         best = np.sort(cosines, axis=1)[:, -_BEST:].mean(axis=1)
-        statistic = best - _GENERALITY_SHARE * generality(queries, self.bank)
+        statistic = best - _GENERALITY_SHARE * (generality(queries, self.bank) if general is None else general)
         deviations = (statistic - self.null_mean) / self.null_spread
         return np.asarray(1 / (1 + np.exp(-_SLOPE * (deviations - _MIDPOINT))), dtype=np.float64)
 
@@ -87,8 +96,48 @@ def calibrate(encoder: Encoder, store: Store | None) -> Calibration:
 
 def _is_usable(kept: NDArray[Any], dim: int) -> bool:
     """Has an array from the cache, which somebody else may have written, the shape and kind that we write?"""
-    wanted = (len(background_queries()) + 1, dim)
-    return kept.shape == wanted and kept.dtype == np.float32 and bool(np.isfinite(kept).all())
+    return _is_sound(kept, (len(background_queries()) + 1, dim))
+
+
+def _is_sound(kept: NDArray[Any], shape: tuple[int, ...]) -> bool:
+    return kept.shape == shape and kept.dtype == np.float32 and bool(np.isfinite(kept).all())
+
+
+@dataclass(frozen=True, eq=False)
+class PictureScale:
+    """What products of two pictures mean to an encoder: measured between the scenes of the demo video."""
+
+    mean: NDArray[np.float32]  # (D,) of all its pictures
+    offset: float  # mean of (picture − mean) · another picture of another scene
+    spread: float  # standard deviation of that
+    unrelated: float  # mean cosine of pictures of different scenes
+
+
+def picture_scale(encoder: Encoder, store: Store | None) -> PictureScale:
+    """The scale of `encoder`, from the store's cache if it is there."""
+    name = f"pictures-{VERSION}-{encoder.fingerprint}"
+    pictures = store.load_array(name) if store else None
+    wanted = None if pictures is None or pictures.ndim != 2 else (max(len(pictures), _SCENE_S + 1), encoder.dim)
+    if pictures is None or wanted is None or not _is_sound(pictures, wanted):
+        pictures = _demo_pictures(encoder)
+        if store:
+            store.save_array(name, pictures)
+    return _scale_of(pictures)
+
+
+def _scale_of(pictures: NDArray[np.float32]) -> PictureScale:
+    """pictures (P, D), one a second. Those less than `_SCENE_S` apart may be of one scene and are not compared."""
+    numbers = np.arange(len(pictures))
+    apart = np.abs(numbers[:, None] - numbers) >= _SCENE_S
+    mean = pictures.mean(axis=0)
+    products, cosines = (pictures - mean) @ pictures.T, pictures @ pictures.T
+    spread = max(float(products[apart].std()), 1e-4)
+    return PictureScale(mean, float(products[apart].mean()), spread, float(cosines[apart].mean()))
+
+
+def _demo_pictures(encoder: Encoder) -> NDArray[np.float32]:
+    """The demo video's frames encoded, (P, D)."""
+    return encoder.encode_images(_demo_frames(*encoder.frame_size_px(*_DEMO_SIZE)))
 
 
 def _unpacked(packed: NDArray[np.float32]) -> Calibration:
@@ -97,7 +146,7 @@ def _unpacked(packed: NDArray[np.float32]) -> Calibration:
 
 def _null_statistic(bank: NDArray[np.float32], encoder: Encoder) -> tuple[float, float]:
     """Mean and spread of the statistic over background queries on unrelated pictures."""
-    pictures = encoder.encode_images(_demo_frames(*encoder.frame_size_px(*_DEMO_SIZE)))  # (P, D)
+    pictures = _demo_pictures(encoder)
     statistic = bank @ pictures.T - _GENERALITY_SHARE * generality(bank, bank)[:, None]  # (M, P)
     return float(statistic.mean()), float(statistic.std())
 

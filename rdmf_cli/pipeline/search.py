@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from rdmf_cli.encoders.base import Encoder
 from rdmf_cli.errors import UsageError, VideoError
 from rdmf_cli.fusion.affinity import AffinityConfig
-from rdmf_cli.fusion.pattern import Pattern, PatternConfig, run_pattern
+from rdmf_cli.fusion.pattern import Pattern, PatternConfig, Snippets, run_patterns
 from rdmf_cli.heads.decode import DecodeConfig, Timeline, moments_of
 from rdmf_cli.moments import Moment, Relevance
 from rdmf_cli.pipeline.answer import Answer, Failure, Outcome, SearchOptions
 from rdmf_cli.pipeline.calibration import CUTOFF, Calibration, calibrate
 from rdmf_cli.pipeline.index import Indexed, index_video
+from rdmf_cli.pipeline.query import Encoded, Query, as_query, encode_queries
 from rdmf_cli.pipeline.snippets import snippets_of
 from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.store import Store
@@ -30,7 +32,7 @@ DECODE = DecodeConfig()
 
 def search_videos(
     videos: list[Path],
-    queries: list[str],
+    queries: Sequence[str | Query],
     *,
     encoder: Encoder,
     store: Store | None,
@@ -44,11 +46,12 @@ def search_videos(
     raised. `on_answer` hears of each answer as soon as it is there.
     """
     started = time.perf_counter()
-    if not queries or not all(query.strip() for query in queries):
+    asked = [as_query(query) for query in queries]
+    if not asked or not all(query.label.strip() for query in asked):
         raise UsageError("the query is empty", hint='say what to look for: rdmf search video.mp4 "a dog in the snow"')
     outcome = Outcome()
-    vectors = encoder.encode_texts(queries)
     calibration = calibrate(encoder, store)
+    encoded = encode_queries(asked, encoder, calibration, store)
     for video in videos:
         try:
             indexed = index_video(video, encoder=encoder, store=store, options=options, progress=progress)
@@ -58,7 +61,7 @@ def search_videos(
             outcome.failures.append(Failure(str(video), str(error), error.hint, error.exit_code))
             continue
         fusion_started = time.perf_counter()
-        answers = answer_queries(indexed, queries, vectors, calibration, max_moments=options.max_moments)
+        answers = answer_encoded(indexed, encoded, calibration, max_moments=options.max_moments)
         fusion_s = time.perf_counter() - fusion_started
         timings = outcome.timings
         timings.probe_s += indexed.timings.probe_s
@@ -73,6 +76,16 @@ def search_videos(
     return outcome
 
 
+def answer_encoded(
+    indexed: Indexed, encoded: Encoded, calibration: Calibration, *, max_moments: int = 100
+) -> list[Answer]:
+    """Answers of one indexed video."""
+    answers = answer_queries(
+        indexed, encoded.labels, encoded.vectors, calibration, max_moments=max_moments, general=encoded.generality
+    )
+    return [replace(answer, asked=query) for answer, query in zip(answers, encoded.queries, strict=True)]
+
+
 def answer_queries(
     indexed: Indexed,
     queries: list[str],
@@ -80,19 +93,48 @@ def answer_queries(
     calibration: Calibration,
     *,
     max_moments: int = 100,
+    general: NDArray[np.float32] | None = None,
 ) -> list[Answer]:
-    """Answers of one indexed video. vectors (Q, D), unit length."""
-    features, timeline = snippets_of(indexed.features, indexed.sample_fps)
-    pattern = run_pattern(
-        torch.from_numpy(features),
+    """Answers of one indexed video. vectors (Q, D), of unit length but for composed ones; general (Q,): see Encoded."""
+    [answers] = answer_videos([indexed], queries, vectors, calibration, max_moments=max_moments, general=general)
+    return answers
+
+
+def answer_videos(
+    videos: Sequence[Indexed],
+    queries: list[str],
+    vectors: NDArray[np.float32],
+    calibration: Calibration,
+    *,
+    max_moments: int = 100,
+    general: NDArray[np.float32] | None = None,
+) -> list[list[Answer]]:
+    """`answer_queries` for each of several indexed videos, at least one: the same answers, sooner."""
+    prepared = [snippets_of(indexed.features, indexed.sample_fps) for indexed in videos]
+    patterns = run_patterns(
+        [Snippets(torch.from_numpy(x), torch.from_numpy(time.is_cut), time.spacing_s) for x, time in prepared],
         torch.from_numpy(vectors),
         torch.from_numpy(calibration.bank),
-        torch.from_numpy(timeline.is_cut),
-        timeline.spacing_s,
         affinity_config=AFFINITY,
         config=PATTERN,
     )
-    scores = calibration.relevance(vectors, vectors @ features.T)
+    found = []
+    for indexed, (features, timeline), pattern in zip(videos, prepared, patterns, strict=True):
+        scores = calibration.relevance(vectors, vectors @ features.T, general)
+        found.append(_answers(indexed, queries, timeline, pattern, scores, max_moments))
+    return found
+
+
+def _answers(
+    indexed: Indexed,
+    queries: list[str],
+    timeline: Timeline,
+    pattern: Pattern,
+    scores: NDArray[np.float64],
+    max_moments: int,
+) -> list[Answer]:
+    """One answer per query. scores (Q,): relevance."""
+    cuts_s = tuple(float(cut_s) for cut_s in timeline.cut_s[1:][timeline.is_cut])
     answers = []
     for i, query in enumerate(queries):
         moments = _ranked(pattern, i, timeline, float(scores[i]))[:max_moments]
@@ -107,6 +149,7 @@ def answer_queries(
                 times_s=timeline.starts_s,
                 saliency=_saliency(pattern.affinity[i].numpy()),
                 warnings=indexed.features.warnings,
+                cuts_s=cuts_s,
             )
         )
     return answers

@@ -137,6 +137,11 @@ class Catalogue:
             (os.fsencode(path), size_bytes, mtime_ns),
         )
 
+    def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query of a module of this package."""
+        with self._lock, explained(self._file):
+            return self._connection.execute(sql, values).fetchall()
+
     def _put_video(self, fingerprint: str, now_s: float) -> None:
         self._connection.execute("INSERT OR IGNORE INTO video VALUES (?, ?)", (fingerprint, now_s))
 

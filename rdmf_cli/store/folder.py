@@ -54,6 +54,11 @@ class Store:
         return cls(real, Catalogue.open(real), progress)
 
     @property
+    def catalogue(self) -> Catalogue:
+        """For the modules beside this one: records, claims, upkeep."""
+        return self._catalogue
+
+    @property
     def read_only(self) -> bool:
         """True if nothing can be saved here."""
         return self._catalogue.unwritable is not None

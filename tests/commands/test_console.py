@@ -6,8 +6,10 @@ import io
 import sys
 
 import pytest
+from rich.style import Style
 
 from rdmf_cli.commands import console
+from rdmf_cli.moments import Moment
 
 
 class Terminal(io.StringIO):
@@ -80,3 +82,37 @@ def test_a_full_disk_is_an_output_error(monkeypatch: pytest.MonkeyPatch) -> None
         console.line("x")
     with pytest.raises(OutputError, match="No space left"):
         console.print_table("t", ["a"], [["b"]])
+
+
+def luminance(rgb: tuple[int, int, int]) -> float:
+    parts = [c / 255 / 12.92 if c / 255 <= 0.03928 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+@pytest.mark.parametrize("style", console.COLOURS.values())
+@pytest.mark.parametrize(
+    "background",
+    [(0, 0, 0), (255, 255, 255), (0, 43, 54), (253, 246, 227), (40, 42, 54), (30, 30, 30)],
+    ids=["black", "white", "solarized dark", "solarized light", "dracula", "vs code"],
+)
+def test_colours_can_be_read_on_dark_and_light(style: str, background: tuple[int, int, int]) -> None:
+    colour = Style.parse(style).color
+    assert colour is not None
+    light, dark = sorted((luminance(colour.get_truecolor()), luminance(background)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 3.3
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"), [("xterm-256color", "\x1b[1;38;5;166m"), ("xterm", "\x1b[1;35m"), ("dumb", "")]
+)
+def test_colours_are_those_the_terminal_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], term: str, expected: str
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.delenv("COLORTERM", raising=False)
+    if expected:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    console.print_moments([Moment(1.0, 2.0, 0.5, 1.5), Moment(3.0, 4.0, 0.4, 3.5)])
+    out = capsys.readouterr().out
+    assert expected in out
+    assert ("\x1b" in out) == bool(expected)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from rdmf_cli.errors import ModelError, OutputError, StoreError, VideoError
+from rdmf_cli.export.clips import CutReport
+from rdmf_cli.media.tracks import Colour, Tracks
 from rdmf_cli.pipeline.answer import Outcome
 from tests.commands.conftest import Done, answer_of, fake_search
 
@@ -109,9 +111,12 @@ def check(value: Any, schema: dict[str, Any], root: dict[str, Any], where: str =
     """What docs/search.schema.json uses of JSON Schema."""
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if value is None and "null" in schema.get("type", []):
+        return
     kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
     if "type" in schema:
-        assert isinstance(value, kinds[schema["type"]]), where
+        kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]  # the other one is null
+        assert isinstance(value, kinds[kind]), where
     assert value == schema.get("const", value), where
     assert value in schema.get("enum", [value]), where
     if "minimum" in schema:
@@ -201,7 +206,14 @@ def test_what_the_pipeline_gets(rdmf: Rdmf, video: str, pipeline: Callable[[Any]
 
 def test_clips(rdmf: Rdmf, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cut: list[Path] = []
-    monkeypatch.setattr("rdmf_cli.export.clips.cut_clip", lambda info, moment, out: cut.append(out))
+
+    def fake(info: Any, tracks: Any, moment: Any, out: Path, **options: Any) -> CutReport:
+        cut.append(out)
+        return CutReport()
+
+    monkeypatch.setattr("rdmf_cli.export.clips.cut_clip", fake)
+    monkeypatch.setattr("rdmf_cli.export.clips.check_source", lambda info, video_id: None)
+    monkeypatch.setattr("rdmf_cli.media.tracks.tracks_of", lambda info: Tracks((), (), Colour(), "h264"))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "holiday.mp4").touch()
     folder = tmp_path / "new" / "clips"

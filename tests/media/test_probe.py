@@ -209,3 +209,16 @@ def test_find_videos_needs_a_folder(tmp_path: Path) -> None:
 
 def test_natural_order() -> None:
     assert sorted(["b10", "b9", "a", "10", "9", "B1"], key=natural_key) == ["9", "10", "a", "B1", "b9", "b10"]
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mp4", "mkv", "mxf"])
+@pytest.mark.parametrize("timecode", ["01:02:03;04", "10:00:00:00"])
+def test_timecode(suffix: str, timecode: str) -> None:
+    path = videos.folder() / f"timecode-{timecode[:2]}.{suffix}"
+    codec = ("-c:v", "mpeg2video") if suffix == "mxf" else ("-c:v", "mpeg4")
+    videos.run_ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x64:r=30000/1001:d=1", *codec, "-timecode", timecode, path)
+    assert probe(path).timecode == timecode
+
+
+def test_most_files_have_no_timecode() -> None:
+    assert probe(videos.constant_rate()).timecode is None

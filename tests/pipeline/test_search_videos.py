@@ -77,6 +77,10 @@ def test_answers_come_in_order_and_as_they_are_ready(search: Search, colours: Pa
     assert heard[1][2] < heard[2][2]  # the first video was answered before the second was encoded
 
 
+def test_answers_know_where_shots_meet(search: Search, colours: Path) -> None:
+    assert search(colours).answers[0].cuts_s == pytest.approx((4.0, 7.0), abs=0.06)
+
+
 def test_a_broken_video_among_others(search: Search, colours: Path, tmp_path: Path) -> None:
     text, missing = tmp_path / "text.mp4", tmp_path / "missing.mp4"
     text.write_text("hello")

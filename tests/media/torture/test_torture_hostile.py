@@ -23,6 +23,7 @@ from rdmf_cli.media.ffmpeg_frames import FfmpegFrames
 from rdmf_cli.media.frames import Sampling, open_frames
 from rdmf_cli.media.limits import Limits, bound_memory, limits
 from rdmf_cli.media.probe import find_videos, probe
+from rdmf_cli.media.tracks import tracks_of
 from tests import videos
 from tests.media.torture import making
 from tests.memory import peak_kib
@@ -32,6 +33,11 @@ SAMPLING = Sampling(1000, 18, 32)
 
 def decode(path: Path) -> list[float]:
     return [float(time_s) for batch in open_frames(path, SAMPLING).batches(16) for time_s in batch.times_s]
+
+
+def clip(path: Path, out: Path) -> None:
+    info = probe(path)
+    cut(info, tracks_of(info), 0.0, 0.2, out)
 
 
 # --- bombs ------------------------------------------------------------------------------------------------------------
@@ -234,7 +240,7 @@ def test_lists_of_files_are_refused_whatever_they_are_called(
     with pytest.raises(VideoError, match="no frame could be decoded"):
         list(blind.batches(4))
     with pytest.raises(VideoError):
-        cut(replace(probe(secret), path=path), 0.0, 0.5, tmp_path / "clip.mp4")
+        cut(replace(probe(secret), path=path), tracks_of(probe(secret)), 0.0, 0.5, tmp_path / "clip.mp4")
 
 
 def test_a_mov_that_refers_to_another_file_gets_nothing_of_it(tmp_path: Path) -> None:
@@ -267,8 +273,8 @@ def test_any_name_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nam
     monkeypatch.chdir(tmp_path)
     shutil.copy(making.by_codec("names.mp4", *making.X264), name)
     assert len(decode(Path(name))) == 10
-    cut(probe(Path(name)), 0.0, 0.2, Path("out" + name.replace("/", "")[:20]))
-    assert sorted(os.listdir()) == sorted([name, "out" + name[:20]])
+    clip(Path(name), Path(f"{name[:20]}.out.mp4"))
+    assert sorted(os.listdir()) == sorted([name, f"{name[:20]}.out.mp4"])
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode there")
@@ -276,6 +282,8 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.mp4"))
     shutil.copy(making.by_codec("names.mp4", *making.X264), path)
     assert len(decode(path)) == 10
+    clip(path, path.with_name("out.mp4"))
+    path.with_name("out.mp4").unlink()
     assert find_videos(tmp_path) == [path]
 
 
