@@ -13,6 +13,7 @@ Transparency: over grey, because black or white would decide for or against ever
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +101,22 @@ def _linear(hdr: str) -> NDArray[np.float32]:
         return np.asarray(nits / _WHITE_NITS, dtype=np.float32)
     a, b, c = 0.17883277, 0.28466892, 0.55991073  # ARIB STD-B67
     return np.asarray(np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12), dtype=np.float32)
+
+
+def still(frame: Any, info: VideoInfo, width: int, height: int) -> NDArray[np.uint8]:
+    """A frame that PyAV decoded, scaled, as `to_rgb` would show it: (height, width, 3) RGB, not turned.
+
+    Transparency that VP8 and VP9 hide is not seen here, and interlaced frames stay woven.
+    """
+    layout = pixel_format(info)
+    pixels = frame.to_ndarray(format=layout, width=width, height=height, interpolation="AREA")
+    if layout == "rgb24":
+        return np.asarray(pixels)
+    if info.has_alpha:
+        full = np.float32(np.iinfo(pixels.dtype).max)
+        pixels = pixels.copy()
+        pixels[..., :3] = pixels[..., :3] * (pixels[..., 3:] / full) + 0.5
+    return to_rgb(pixels.tobytes(), info, height, width)
 
 
 def thumbnail(raw: bytes, hdr: str) -> bytes:

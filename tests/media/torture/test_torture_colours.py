@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from rdmf_cli.media.cuts import CUT_THRESHOLD
 from rdmf_cli.media.ffmpeg_frames import arguments
 from rdmf_cli.media.frames import FrameBatch, Sampling, open_frames
 from rdmf_cli.media.probe import probe
+from rdmf_cli.media.still import frame_at
 from tests import videos
 
 HEIGHT, WIDTH = 90, 160
@@ -169,6 +171,15 @@ def test_opaque_pictures_in_a_transparent_format_stay_as_they_are() -> None:
     with_alpha, without = whole(path), open_frames(replace(probe(path), has_alpha=False), ALL)
     [plain] = without.batches(10)
     assert np.abs(with_alpha.frames.astype(int) - plain.frames).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "path", [lambda: hdr_video("pq"), lambda: half_transparent("alpha-png.mov", "-c:v", "png"), videos.constant_rate]
+)
+def test_single_pictures_look_like_samples(path: Callable[[], Path]) -> None:
+    """The picture of a query or a report, and the sample that was searched."""
+    frame = whole(path(), Sampling(25, 36, 64)).frames[0].astype(int)
+    assert np.abs(frame_at(probe(path()), 0.0, 36, 64) - frame).mean() < 3
 
 
 # --- interlaced -------------------------------------------------------------------------------------------------------
