@@ -150,7 +150,8 @@ def page_of(fuzzed: list[dict[str, Any]], difficult: list[dict[str, Any]], group
         "",
         table(["what", "tried", "survived", "not survived", "not possible here"], tried),
         "",
-        "Mutated files that an earlier run has tried are not tried again: benchmarks/fuzz_media.md says at which commit.",
+        "Mutated files that an earlier run has tried are not tried again: "
+        "benchmarks/fuzz_media.md says at which commit.",
         *troubles,
     ]
     return "\n".join(lines).rstrip() + "\n"
