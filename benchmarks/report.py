@@ -35,15 +35,24 @@ def commit() -> str | None:
     """Hash of the checked-out commit, read from the files of .git; None outside a checkout or before the first."""
     folder = ROOT / ".git"
     try:
-        head = (folder / "HEAD").read_text().strip()
-        if not head.startswith("ref: "):
-            return head
-        name = head.removeprefix("ref: ")
-        if (folder / name).exists():
-            return (folder / name).read_text().strip()
-        return _first_match(folder / "packed-refs", rf"(?m)^([0-9a-f]{{40,64}}) {re.escape(name)}$")
+        if folder.is_file():  # a second working tree: its own HEAD, the refs of the first
+            own = Path(folder.read_text().removeprefix("gitdir:").strip())
+            head = (own / "HEAD").read_text().strip()
+            folder = (own / (own / "commondir").read_text().strip()).resolve()
+            return _commit_of(folder, head)
+        return _commit_of(folder, (folder / "HEAD").read_text().strip())
     except OSError:
         return None
+
+
+def _commit_of(folder: Path, head: str) -> str | None:
+    """What HEAD points to, in the git folder that has the refs. Raises OSError."""
+    if not head.startswith("ref: "):
+        return head
+    name = head.removeprefix("ref: ")
+    if (folder / name).exists():
+        return (folder / name).read_text().strip()
+    return _first_match(folder / "packed-refs", rf"(?m)^([0-9a-f]{{40,64}}) {re.escape(name)}$")
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 NOTHING_MATCHED = 1  # not an error: grep's exit code for "no match"
 BUG = 70  # sysexits EX_SOFTWARE
-INTERRUPTED = 130  # 128 + SIGINT
+INTERRUPTED = 130  # 128 + SIGINT; other signals give 128 + their number: 143 after SIGTERM
 
 
 class RdmfError(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
-from rdmf_cli import __version__
+from rdmf_cli import __version__, interrupts
 from rdmf_cli.commands import (
     affect,
     classify,
@@ -82,7 +81,17 @@ def run() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     share_cores()
-    sys.exit(exit_code_of(lambda: app(prog_name="rdmf", standalone_mode=False)))
+    try:
+        code = exit_code_of(_program)
+        interrupts.give_back()
+    except KeyboardInterrupt:  # one more, while an error was being explained
+        code = interrupts.exit_code() or INTERRUPTED
+    sys.exit(code)
+
+
+def _program() -> object:
+    interrupts.listen()
+    return app(prog_name="rdmf", standalone_mode=False)
 
 
 def exit_code_of(work: Callable[[], object]) -> int:
@@ -93,13 +102,14 @@ def exit_code_of(work: Callable[[], object]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if _debug:
             traceback.print_exc()
-        code = _explain(error)
-    if code == INTERRUPTED:
+        code = interrupts.exit_code() or _explain(error)
+    if code == INTERRUPTED or code == interrupts.exit_code():
         from rdmf_cli.commands import console
 
         # Whoever presses Ctrl-C again, while threads are being waited for, leaves at once and without a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        console.note("interrupted")
+        code = interrupts.exit_code() or code  # typer makes 130 of all of them
+        interrupts.give_back()
+        console.note("interrupted" if code == INTERRUPTED else f"stopped by signal {code - 128}")
     return code
 
 
@@ -114,6 +124,9 @@ def _explain(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, _Misuse):
         return _explain_misuse(error)
+    if isinstance(error, MemoryError):
+        console.problem("not enough memory", "close other programs, or search fewer or shorter videos at once")
+        return BUG
     report = "report the traceback above, with what 'rdmf doctor' prints"
     again = "run it again as 'rdmf --debug …' and report what that prints, with what 'rdmf doctor' prints"
     text = " ".join(f"{type(error).__name__}: {error}".split())

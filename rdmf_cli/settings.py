@@ -125,7 +125,7 @@ def _read_toml(file: Path) -> dict[str, object]:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{file}: not a TOML file: {reason}") from error
 

@@ -16,7 +16,7 @@ NAME = "rdmf_cli"
 
 # Module or package -> row; the longest name that fits counts. A row may import only rows above it.
 ROWS = {
-    **dict.fromkeys(["", "errors", "timebase", "moments", "progress", "records", "settings"], 0),
+    **dict.fromkeys(["", "errors", "timebase", "moments", "progress", "records", "settings", "interrupts"], 0),
     **dict.fromkeys(["encoders.__init__", "encoders.presets"], 0),
     **dict.fromkeys(["intervals", "windows", "media", "store", "encoders.base"], 1),
     **dict.fromkeys(["fusion", "heads", "encoders"], 2),

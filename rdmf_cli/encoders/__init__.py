@@ -59,7 +59,7 @@ def open_encoder(
 
     Parameters: `models_folder` holds what `pull` fetched; `device` is "auto", "cpu", "cuda" or "mps"; `batch_size`
     is the number of frames in one forward pass; `offline` only changes what the hint of an error says; `warn` gets
-    one line if "auto" had to fall back to the built-in encoder.
+    one line if "auto" had to fall back to the built-in encoder, or the work to the CPU.
 
     Raises
     ------
@@ -72,11 +72,27 @@ def open_encoder(
     try:
         pick_device = importlib.import_module("rdmf_cli.encoders.device").pick_device
         load = getattr(importlib.import_module(module), function)
+        fallback = importlib.import_module("rdmf_cli.encoders.fallback").FallbackEncoder
     except (ImportError, OSError, RuntimeError) as error:  # a library that is missing or doesn't fit torch
         line = str(error).strip().splitlines()[-1:] or [repr(error)]
         raise ModelError(f"{name}: its libraries can't be loaded: {line[0]}", hint="rdmf doctor") from error
-    encoder: Encoder = load(found.path, pick_device(device), batch_size, **found.options)
-    return encoder
+    chosen = pick_device(device)
+
+    def on(place: str) -> Encoder:
+        opened: Encoder = load(found.path, place, batch_size, **found.options)
+        return opened
+
+    if chosen == "cpu":
+        return on("cpu")
+    try:
+        first = on(chosen)
+    except Exception as error:  # the device is full, lost or too old; if the weights are to blame, the CPU says so too
+        opened = on("cpu")
+        if warn is not None:
+            warn(f"{chosen} can't be used, going on with the CPU: {' '.join(str(error).split())[:200]}")
+        return opened
+    wrapped: Encoder = fallback(first, chosen, lambda: on("cpu"), warn)
+    return wrapped
 
 
 def locate(

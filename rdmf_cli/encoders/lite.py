@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rdmf_cli.encoders.batches import Batches, is_out_of_memory
 from rdmf_cli.errors import ModelError
 
 PREPROCESSING = "lite/1"  # part of the fingerprint: squash to a square, RGB / 127.5 - 1
@@ -53,17 +54,36 @@ class LiteConfig:
         """Read config.json. Raises ModelError for unknown keys or bad JSON."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"config.json is not JSON: {error}") from error
         known = {f.name for f in fields(LiteConfig)}
         if not isinstance(values, dict) or set(values) - known:
-            raise ModelError(f"config.json is of another kind or a newer version: {sorted(set(values) - known)[:3]}")
+            strange = sorted(set(values) - known)[:3] if isinstance(values, dict) else values
+            raise ModelError(f"config.json is of another kind or a newer version: {str(strange)[:100]!r}")
         shapes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return LiteConfig(**shapes)
+        config = LiteConfig(**shapes)
+        wrong = [name for name, value in asdict(config).items() if not _is_sensible(name, value)]
+        stages = {len(value) for value in asdict(config).values() if isinstance(value, tuple)}
+        if wrong or len(stages) != 1 or config.text_width % config.text_heads:
+            raise ModelError(f"config.json describes no network: {', '.join(wrong[:3]) or 'its parts do not fit'}")
+        return config
 
     def to_json(self) -> str:
         """The text of config.json."""
         return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def _is_sensible(name: str, value: object) -> bool:
+    """Could a config hold this? A file from elsewhere must not make us reserve all memory, or build layers for ever."""
+    if name == "longest_ratio":
+        return isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 8
+    if isinstance(getattr(LiteConfig, name), tuple):
+        return isinstance(value, tuple) and 1 <= len(value) <= 8 and all(_is_count(v, 8192) for v in value)
+    return _is_count(value, 1 << 20 if name == "vocabulary" else 64 if name == "text_layers" else 8192)
+
+
+def _is_count(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 class Conv(nn.Module):
@@ -193,20 +213,23 @@ class LiteEncoder:
     name = "lite"
 
     def __init__(self, folder: Path, *, device: str = "cpu", batch_size: int = 32) -> None:
-        from tokenizers import Tokenizer
-
         self.config, state, self.fingerprint = _read_folder(folder)
         self.dim = self.config.dim
         self.max_text_tokens = self.config.text_tokens
-        self._device, self._batch_size = torch.device(device), batch_size
+        self._device, self._batches = torch.device(device), Batches(self.name, batch_size)
         # bf16 is used where the CPU has it in hardware: twice as fast there, several times slower elsewhere.
         self._dtype = torch.bfloat16 if device != "cpu" or _cpu_has_bf16() else torch.float32
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer = _open_tokenizer(folder / "tokenizer.json")
         if self._tokenizer.get_vocab_size() > self.config.vocabulary:  # an id beyond the table would crash a search
             raise ModelError(f"{folder.name}: tokenizer.json has more words than config.json says")
+        weights = dequantised(state)
+        with torch.device("meta"):  # takes no memory, whatever the config claims
+            shapes = {name: value.shape for name, value in LiteNetwork(self.config).state_dict().items()}
+        if shapes != {name: value.shape for name, value in weights.items()}:
+            raise ModelError(f"{folder.name}: weights do not fit config.json: other names or shapes")
         network = LiteNetwork(self.config)
         try:
-            network.load_state_dict(dequantised(state))
+            network.load_state_dict(weights)
         except RuntimeError as error:
             raise ModelError(f"{folder.name}: weights do not fit config.json: {str(error).splitlines()[0]}") from error
         network.eval().requires_grad_(False).to(self._device)
@@ -225,14 +248,20 @@ class LiteEncoder:
         """frames (N, H, W, 3) RGB uint8 at a size that `frame_size_px` gives -> (N, dim), unit length."""
         if not self._takes(frames.shape):
             raise ValueError(f"frames are {frames.shape[1:]}, the encoder wants {self.frame_size_px(1, 1)} or longer")
-        rows = [np.zeros((0, self.dim), np.float32)]
-        for start in range(0, len(frames), self._batch_size):
+
+        def encode(start: int, end: int) -> NDArray[np.float32]:
             # (N, H, W, C) seen as (N, C, H, W) is already channels-last.
-            batch = np.ascontiguousarray(frames[start : start + self._batch_size])
+            batch = np.ascontiguousarray(frames[start:end])
             pixels = torch.tensor(batch).to(self._device).permute(0, 3, 1, 2)
-            vectors = self._image(pixels.to(self._dtype).div_(127.5).sub_(1))
-            rows.append(_unit(vectors))
-        return np.concatenate(rows)
+            try:
+                return _unit(self._image(pixels.to(self._dtype).div_(127.5).sub_(1)))
+            except RuntimeError as error:
+                if self._device.type != "cpu" or is_out_of_memory(error):
+                    raise
+                reason = str(error).splitlines()[0][:200]  # sizes that fit the weights, but not each other
+                raise ModelError(f"{self.name}: its config.json describes no working network: {reason}") from error
+
+        return self._batches.run(len(frames), self.dim, encode)
 
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
@@ -323,12 +352,29 @@ def _read_folder(folder: Path) -> tuple[LiteConfig, dict[str, Tensor], str]:
         state = load(contents["model.safetensors"])
     except SafetensorError as error:
         raise ModelError(f"{folder.name}/model.safetensors is damaged: {error}") from error
-    return LiteConfig.from_json(contents["config.json"].decode()), state, digest.hexdigest()
+    try:
+        config = LiteConfig.from_json(contents["config.json"].decode())
+    except ModelError as error:
+        raise ModelError(f"{folder.name}/{error}") from error
+    return config, state, digest.hexdigest()
+
+
+def _open_tokenizer(file: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(file))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of Rust is no Exception
+        raise ModelError(f"{file}: damaged: {' '.join(str(error).split())[:200]}") from error
 
 
 def _unit(vectors: Tensor) -> NDArray[np.float32]:
-    unit = nn.functional.normalize(vectors.float(), dim=-1)
-    return unit.cpu().numpy()
+    unit: NDArray[np.float32] = nn.functional.normalize(vectors.float(), dim=-1).cpu().numpy()
+    if not np.isfinite(unit).all():
+        raise ModelError("the built-in encoder gave no numbers: its weights are damaged", hint="reinstall rdmf-cli")
+    return unit
 
 
 def _cpu_has_bf16() -> bool:

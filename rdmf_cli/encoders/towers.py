@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rdmf_cli.encoders.batches import Batches
 from rdmf_cli.errors import ModelError
 
 PREPROCESSING = "frames/1"  # raise it when the same frame would reach a network with other values
@@ -65,7 +66,7 @@ class TowerEncoder(ABC):
         self.fingerprint = fingerprint
         self._preprocessing = preprocessing
         self._device = torch.device(device)
-        self._batch_size = batch
+        self._batches = Batches(name, batch)
         self.dim = 0  # not known before the network was asked once, which `_measure` does
 
     @abstractmethod
@@ -97,21 +98,21 @@ class TowerEncoder(ABC):
         if frames.dtype != np.uint8 or frames.shape[1:] != (*self.image_size_px, 3):
             wanted = f"(N, {self.image_size_px[0]}, {self.image_size_px[1]}, 3) uint8"
             raise ValueError(f"{self.name} takes frames {wanted}, not {frames.shape} {frames.dtype}")
-        rows = []
+
+        def encode(start: int, end: int) -> NDArray[np.float32]:
+            # A copy: torch takes neither read-only arrays without a warning nor mirrored ones at all.
+            batch = torch.from_numpy(np.array(frames[start:end], order="C"))
+            return self._unit(self._image_features(self._preprocessing.apply(batch.to(self._device))))
+
         with torch.inference_mode():
-            for start in range(0, len(frames), self._batch_size):
-                # A copy: torch takes neither read-only arrays without a warning nor mirrored ones at all.
-                batch = torch.from_numpy(np.array(frames[start : start + self._batch_size], order="C"))
-                rows.append(self._unit(self._image_features(self._preprocessing.apply(batch.to(self._device)))))
-        return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
+            return self._batches.run(len(frames), self.dim, encode)
 
     def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """N sentences -> (N, dim), unit length. Longer ones than `max_text_tokens` are cut."""
-        rows = []
         with torch.inference_mode():
-            for start in range(0, len(texts), self._batch_size):
-                rows.append(self._unit(self._text_features(texts[start : start + self._batch_size])))
-        return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
+            return self._batches.run(
+                len(texts), self.dim, lambda start, end: self._unit(self._text_features(texts[start:end]))
+            )
 
     def _unit(self, vectors: Tensor) -> NDArray[np.float32]:
         """vectors (N, dim) -> the same at unit length. Damaged weights show here first: as NaN or as zeros."""

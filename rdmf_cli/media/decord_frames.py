@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdmf_cli.errors import VideoError
+from rdmf_cli.media.colour import is_ordinary
 from rdmf_cli.media.cuts import THUMB_HEIGHT_PX, THUMB_WIDTH_PX, ChangeSignal
 from rdmf_cli.media.ffmpeg import INPUT_OPTIONS, file_url
 from rdmf_cli.media.frames import GRID_TOLERANCE, STALL_S, DecodeReport, FrameBatch, Sample, Sampling, collect
@@ -105,6 +106,11 @@ class DecordFrames:
         if not any(name in _RELIABLE for name in self.info.container.split(",")):
             raise VideoError(
                 f"{self.info.path}: decord loses frames in this container ({self.info.container})",
+                hint="use the ffmpeg backend",
+            )
+        if not is_ordinary(self.info):
+            raise VideoError(
+                f"{self.info.path}: decord takes no HDR, interlaced or transparent video as it should",
                 hint="use the ffmpeg backend",
             )
         try:

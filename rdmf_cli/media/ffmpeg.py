@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import IO, cast
 
 from rdmf_cli.errors import VideoError
+from rdmf_cli.media.limits import bound_memory
 
 # Containers that are opened; names of ffmpeg demuxers. Everything else is refused, playlists above all.
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vc1,obu,ivf,flv,asf,ogg,mxf,rm,nut,dv,wtv,gif,yuv4mpegpipe"
 )
-INPUT_OPTIONS = {"protocol_whitelist": "file,pipe", "format_whitelist": FORMATS}
+INPUT_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 OLDEST = (5, 1)  # the first with -fps_mode
 _KEEP_LINES = 40
 _LINE_BYTES = 4096
@@ -40,6 +41,11 @@ _FAILURE = re.compile(
 _ENDS_EARLY = re.compile(r"partial file|ended prematurely|[Tt]runcat|end of file", re.IGNORECASE)
 _NOISE = re.compile(r"Last message repeated|Conversion failed|Error opening input files|^\s*$|deprecated pixel format")
 _PLAIN = (
+    # Of the output: ffmpeg says more after it, that nothing was written for instance.
+    *(
+        (said, said)
+        for said in ("No space left on device", "File too large", "Read-only file system", "quota exceeded")
+    ),
     ("moov atom not found", "the file is incomplete: its index (moov) is missing"),
     ("Invalid data found when processing input", "not a video that ffmpeg understands"),
     ("Format not on whitelist", "this kind of file is not opened (playlists and lists of files are refused)"),
@@ -50,7 +56,23 @@ _PLAIN = (
 
 def file_url(path: Path) -> str:
     """`path` so that ffmpeg takes it for a plain file whatever its name: `-y.mp4`, `concat:a|b`, `http:x`."""
-    return f"file:{path.absolute()}"
+    url = f"file:{path.absolute()}"
+    return url if url.isascii() or _is_text(url) else _OddName(url)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _OddName(str):
+    """A name that is no UTF-8: ffmpeg-python hashes the str() of every argument, and can not with such a one."""
+
+    def __str__(self) -> str:
+        return ascii(self)
 
 
 def ffmpeg_path() -> str:
@@ -135,6 +157,7 @@ class Child:
                     f"ffmpeg does not start: {error}", hint="rdmf doctor shows which one is used"
                 ) from error
             self._finalizer = weakref.finalize(self, _kill, self._process)
+            bound_memory(self._process.pid)
         errors = io.BufferedReader(cast(io.RawIOBase, self._process.stderr))
         self._drain = threading.Thread(
             target=_drain, args=(errors, self._lines, self._counts), name="rdmf-ffmpeg-stderr", daemon=True
@@ -188,18 +211,37 @@ class Child:
 
 @contextlib.contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C inside is raised at the end. Inside Popen, after the fork, it would leave a child that nobody knows of."""
+    """Ctrl-C and SIGTERM inside are raised at the end.
+
+    Inside Popen, after the fork, they would leave a child that nobody knows of.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python raises KeyboardInterrupt in the main thread only
+        yield  # Python runs signal handlers in the main thread only
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    before = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            # None: set by something else than Python, which can't be put back from here
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
     if came:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(came[0])
+
+
+@lru_cache(maxsize=16)
+def has_decoder(name: str) -> bool:
+    """True if the ffmpeg in use was built with the decoder `name`."""
+    try:
+        command = [ffmpeg_path(), "-hide_banner", "-h", f"decoder={name}"]
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return f"Decoder {name} [".encode() in answer.stdout
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -21,17 +21,19 @@ import av
 import av.error
 import av.packet
 import ffmpeg
-import numpy as np
 
 from rdmf_cli.errors import VideoError
+from rdmf_cli.media.colour import deinterlacer, pixel_format, thumbnail, to_rgb
 from rdmf_cli.media.cuts import THUMB_HEIGHT_PX, THUMB_WIDTH_PX, ChangeSignal
-from rdmf_cli.media.ffmpeg import INPUT_OPTIONS, Child, ffmpeg_path, file_url
+from rdmf_cli.media.ffmpeg import INPUT_OPTIONS, Child, ffmpeg_path, file_url, has_decoder
 from rdmf_cli.media.frames import GRID_TOLERANCE, STALL_S, DecodeReport, FrameBatch, Sample, Sampling, collect
+from rdmf_cli.media.limits import limits
 from rdmf_cli.media.outcome import judge_end
 from rdmf_cli.media.probe import VideoInfo
 
 _TICK_S = 0.25  # how often a waiting thread looks whether it should still wait
 _PIPE_BYTES = 1 << 18
+_MOST_LATE = 100  # packets beyond the time limit before the video is left
 # NUT says all in its header; probing would only read ahead and delay the first frame.
 _NUT_OPTIONS = {"fpsprobesize": "0", "probesize": "32", "analyzeduration": "0"}
 
@@ -52,7 +54,7 @@ class FfmpegFrames:
             raise ValueError(f"batch_size {batch_size}")
         self.close()
         self.report = report = DecodeReport()
-        reader = self._reader = _Reader(arguments(self.info, self.sampling), self.sampling, capacity=2 * batch_size)
+        reader = self._reader = _Reader(self.info, self.sampling, capacity=2 * batch_size)
         try:
             samples: list[Sample] = []
             for sample in self._samples(reader, report):
@@ -99,7 +101,16 @@ class FfmpegFrames:
 
 def arguments(info: VideoInfo, sampling: Sampling) -> list[str]:
     """The command line: samples and thumbnails of `info`'s video stream, as NUT on stdout."""
-    decoded = ffmpeg.input(file_url(info.path), **INPUT_OPTIONS)[str(info.stream_index)].filter_multi_output("split")
+    options = {**INPUT_OPTIONS, "max_pixels": limits().pixels}
+    if info.decoder and has_decoder(info.decoder):
+        options["vcodec"] = info.decoder
+    picture = ffmpeg.input(file_url(info.path), **options)[str(info.stream_index)]
+    for name, values in deinterlacer(info):
+        picture = picture.filter(name, **values)
+    if info.has_alpha:  # else what is transparent would still colour its neighbours when it is scaled
+        planar = "gbrap16le" if info.hdr else "gbrap"
+        picture = picture.filter("format", planar).filter("premultiply", inplace=1)
+    decoded = picture.filter_multi_output("split")
     # A few rows and columns first: averaging all pixels of every frame costs up to a tenth of decoding.
     thumbs = (
         decoded[0]
@@ -111,7 +122,7 @@ def arguments(info: VideoInfo, sampling: Sampling) -> list[str]:
         decoded[1]
         .filter("select", _grid_rule(sampling.sample_fps))
         .filter("scale", sampling.width_px, sampling.height_px, flags="area")
-        .filter("format", "rgb24")
+        .filter("format", pixel_format(info))
     )
     output = ffmpeg.output(
         thumbs,
@@ -123,8 +134,8 @@ def arguments(info: VideoInfo, sampling: Sampling) -> list[str]:
         fps_mode="passthrough",  # no frame is repeated or dropped to please a constant rate
         enc_time_base=f"{info.time_base.numerator}:{info.time_base.denominator}",
     )
-    options = ["-nostdin", "-hide_banner", "-loglevel", "repeat+level+warning", "-max_error_rate", "1"]
-    return [ffmpeg_path(), *options, *output.get_args()]
+    manner = ["-nostdin", "-hide_banner", "-loglevel", "repeat+level+warning", "-max_error_rate", "1"]
+    return [ffmpeg_path(), *manner, *output.get_args()]
 
 
 def _grid_rule(sample_fps: float) -> str:
@@ -137,19 +148,20 @@ def _grid_rule(sample_fps: float) -> str:
 class _Reader:
     """Runs ffmpeg and takes its stream apart in a thread. `next_sample` is for one consumer."""
 
-    def __init__(self, command: list[str], sampling: Sampling, *, capacity: int) -> None:
+    def __init__(self, info: VideoInfo, sampling: Sampling, *, capacity: int) -> None:
         self.frames = 0  # all frames so far
         self.last_s = 0.0  # time of the newest
         self.trouble = ""  # why it was stopped, in one line
         self.status = 0  # ffmpeg's exit status, after `finish`
-        self._shape = (sampling.height_px, sampling.width_px, 3)
+        self._info, self._sampling = info, sampling
+        self._longest_s, self._num_late = limits().seconds, 0
         self._first: Fraction | None = None
         self._signal = ChangeSignal()
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._queue: queue.Queue[Sample | None] = queue.Queue(maxsize=capacity)
         self._stopped = threading.Event()
         self._last_sign = time.monotonic()
-        self.child = Child(command)
+        self.child = Child(arguments(info, sampling))
         self._thread = threading.Thread(target=self._run, name="rdmf-frames", daemon=True)
         self._thread.start()
 
@@ -200,22 +212,33 @@ class _Reader:
         if self._first is None:
             self._first = moment
         time_s = float(moment - self._first)
+        if time_s > self._longest_s:
+            self._too_late()
+            return
         if packet.stream_index == 1:
             self._waiting.append((time_s, bytes(packet)))
             return
         if self.frames and time_s <= self.last_s:
             return  # damaged times that go back: such a frame has no place in the order
-        self._signal.add(time_s, bytes(packet))
+        thumb = bytes(packet)
+        self._signal.add(time_s, thumbnail(thumb, self._info.hdr) if self._info.hdr else thumb)
         self.frames += 1
         self.last_s = time_s
         self._release(time_s)
+
+    def _too_late(self) -> None:
+        """A frame beyond the limit: a few may be damaged times, more mean a video that is refused from there on."""
+        self._num_late += 1
+        if self._num_late == _MOST_LATE:
+            self.trouble = f"longer than {self._longest_s / 3600:g} hours; RDMF_MAX_HOURS raises the limit"
+            self.child.kill()
 
     def _release(self, until_s: float) -> None:
         """Pass on the samples whose own thumbnail has been seen."""
         while self._waiting and self._waiting[0][0] <= until_s:
             time_s, raw = self._waiting.popleft()
             change, change_time_s = self._signal.strongest(time_s)
-            frame = np.frombuffer(raw, np.uint8).reshape(self._shape)
+            frame = to_rgb(raw, self._info, self._sampling.height_px, self._sampling.width_px)
             self._put(Sample(frame, time_s, change, change_time_s))
 
     def _put(self, sample: Sample | None) -> None:

@@ -7,7 +7,7 @@ from rdmf_cli.media.probe import VideoInfo
 from rdmf_cli.timebase import format_time
 
 _SHORTFALL_S = 0.5  # promises are often a few frames off; more than this is missing film
-_HELD_FRAME_S = 60.0
+_HELD_FRAME_S = 60.0  # longest that a last frame counts: a damaged rate would make it hours
 
 
 def judge_end(report: DecodeReport, info: VideoInfo, last_s: float, *, stopped: str, said_early: bool) -> None:
@@ -16,7 +16,7 @@ def judge_end(report: DecodeReport, info: VideoInfo, last_s: float, *, stopped: 
     `last_s`: time of the last frame. `stopped`: why the decoder ended before the file did, "" if it did not.
     `said_early`: the decoder itself noticed that the file is cut off.
     """
-    end_s = last_s + float(1 / info.source_fps)
+    end_s = last_s + min(float(1 / info.source_fps), _HELD_FRAME_S)
     missing_s = info.duration_s - end_s
     # Screen recordings hold their last frame for seconds: time is missing, but no frame is.
     claimed = info.num_frames_claimed

@@ -15,12 +15,14 @@ from pathlib import Path
 import av
 import av.container
 import av.error
+import av.packet
 import av.stream
 import av.video.frame
 import av.video.stream
 
 from rdmf_cli.errors import VideoError
 from rdmf_cli.media.ffmpeg import INPUT_OPTIONS, explain, file_url
+from rdmf_cli.media.limits import check_size, limits
 from rdmf_cli.media.sniff import VIDEO_SUFFIXES, lacks_index, read_head, sniff
 
 _PIECE_BYTES = 1 << 20  # of head, middle and tail that go into the fingerprint
@@ -32,6 +34,9 @@ _MOST_PACKETS = 5000  # tried until one decodes
 _RATES_DIFFER = Fraction(1, 50)
 _FALLBACK_RATE = Fraction(25)
 _AV_TIME_BASE = 1_000_000
+_HDR = {16: "pq", 18: "hlg"}  # ffmpeg's numbers of transfer functions: SMPTE ST 2084, ARIB STD-B67
+_PROGRESSIVE = 1  # ffmpeg's field orders: 0 unknown, 1 progressive, from 2 on interlaced
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.,]\d\d")
 
 
@@ -57,6 +62,10 @@ class VideoInfo:
     container: str  # ffmpeg's name of the format
     has_audio: bool
     num_frames_claimed: int  # 0: the container does not say
+    hdr: str = ""  # "pq", "hlg", or "": standard dynamic range
+    has_alpha: bool = False
+    is_interlaced: bool = False
+    decoder: str = ""  # of ffmpeg, where its own choice would lose the transparency
     timecode: str | None = None  # of the first frame, as the camera named it: `hh:mm:ss:ff`, `;` for drop-frame
 
 
@@ -71,6 +80,9 @@ def probe(path: Path) -> VideoInfo:
             return _describe(path, container, stream)
     except av.error.FFmpegError as error:
         raise _explained(path, error) from error
+    except (ArithmeticError, IndexError, MemoryError, ValueError) as error:
+        # PyAV and Fraction meet rates of 1/0, streams out of nowhere, sizes beyond all memory.
+        raise VideoError(f"{path}: what it says of itself makes no sense", hint="the file is damaged") from error
 
 
 def _check_file(path: Path) -> None:
@@ -126,9 +138,12 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.vide
 
 def _describe(path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> VideoInfo:
     time_base = stream.time_base
+    check_size(str(path), stream.codec_context.width, stream.codec_context.height)
+    stream.codec_context.options = {"max_pixels": str(limits().pixels)}
     frame, ticks = _look_in(container, stream)
     if frame is None or time_base is None:
         raise VideoError(f"{path}: no frame of the video can be decoded", hint="the file is damaged or cut off")
+    check_size(str(path), frame.width, frame.height)
     first_tick = frame.pts if frame.pts is not None else (stream.start_time or 0)
     source_fps, is_variable = _rate(stream, ticks, time_base)
     aspect = stream.sample_aspect_ratio or Fraction(1)
@@ -153,8 +168,23 @@ def _describe(path: Path, container: av.container.InputContainer, stream: av.vid
         container=container.format.name,
         has_audio=bool(container.streams.audio),
         num_frames_claimed=stream.frames,
+        hdr=_HDR.get(frame.color_trc, ""),
+        has_alpha=_has_alpha(stream, frame),
+        is_interlaced=frame.interlaced_frame or stream.codec_context.field_order > _PROGRESSIVE,
+        decoder=_ALPHA_DECODERS[stream.codec_context.name] if _hides_alpha(stream) else "",
         timecode=_timecode(container, stream),
     )
+
+
+def _has_alpha(stream: av.video.stream.VideoStream, frame: av.video.frame.VideoFrame) -> bool:
+    """True if pictures may be transparent; a palette may hold transparent colours."""
+    pixel = frame.format
+    return pixel.has_palette or any(part.is_alpha for part in pixel.components) or _hides_alpha(stream)
+
+
+def _hides_alpha(stream: av.video.stream.VideoStream) -> bool:
+    """True for VP8 and VP9 with transparency: it is a second stream that only some decoders read."""
+    return stream.codec_context.name in _ALPHA_DECODERS and stream.metadata.get("alpha_mode") == "1"
 
 
 def _timecode(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> str | None:
@@ -176,7 +206,7 @@ def _look_in(
     """
     first: av.video.frame.VideoFrame | None = None
     ticks: list[int] = []
-    for count, packet in enumerate(container.demux(stream)):
+    for count, packet in enumerate(_packets(container, stream)):
         if packet.pts is not None and not packet.is_discard:
             ticks.append(packet.pts)
         if first is None:
@@ -189,14 +219,24 @@ def _look_in(
     return first, sorted(ticks)
 
 
+def _packets(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Iterator[av.packet.Packet]:
+    """Packets of `stream`; where others turn up that were not there when the file was opened, it goes on after them."""
+    for _ in range(_MOST_PACKETS):
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:  # PyAV looks up the new stream in its list of the old ones
+            continue
+
+
 def _rate(stream: av.video.stream.VideoStream, ticks: list[int], time_base: Fraction) -> tuple[Fraction, bool]:
     """(frames per second, whether the rate varies), from the container's claims and the first packets.
 
     Containers with coarse ticks (Matroska: 1 ms) make gaps of 33 and 34: that is rounding, not a variable rate. The
     last few packets are left out: frames that come before them may not have been read yet.
     """
-    average = Fraction(stream.average_rate or stream.guessed_rate or _FALLBACK_RATE)
-    guessed = Fraction(stream.guessed_rate or stream.base_rate or average)
+    average = next(filter(_is_rate, (stream.average_rate, stream.guessed_rate)), _FALLBACK_RATE)
+    guessed = next(filter(_is_rate, (stream.guessed_rate, stream.base_rate)), average)
     seen = ticks[: max(len(ticks) - _REORDERED, 2)]
     gaps = [later - earlier for earlier, later in pairwise(seen)]
     if not gaps or seen[-1] == seen[0]:
@@ -212,6 +252,10 @@ def _rate(stream: av.video.stream.VideoStream, ticks: list[int], time_base: Frac
     doubt = Fraction(2, seen[-1] - seen[0])  # relative: a tick at either end
     fitting = (rate for rate in (guessed, average) if abs(rate / measured - 1) <= doubt)
     return next(fitting, measured.limit_denominator(1001)), False
+
+
+def _is_rate(rate: Fraction | None) -> bool:
+    return rate is not None and rate > 0
 
 
 def _displayed(width: int, height: int, aspect: Fraction, rotation: int) -> tuple[int, int]:

@@ -9,12 +9,12 @@ from fractions import Fraction
 import av
 import av.container
 import av.error
-import av.video.reformatter
 import av.video.stream
 import numpy as np
 from numpy.typing import NDArray
 
 from rdmf_cli.errors import UsageError, VideoError
+from rdmf_cli.media.colour import still
 from rdmf_cli.media.ffmpeg import INPUT_OPTIONS, explain, file_url
 from rdmf_cli.media.probe import VideoInfo
 from rdmf_cli.timebase import format_time
@@ -52,8 +52,7 @@ def frame_at(info: VideoInfo, time_s: float, height_px: int, width_px: int) -> N
         raise VideoError(f"{info.path}: the frame at {format_time(time_s)} can't be decoded")
     turns = _TURNS[info.rotation]
     size = (height_px, width_px) if turns % 2 == 0 else (width_px, height_px)
-    small = frame.reformat(size[1], size[0], "rgb24", interpolation=av.video.reformatter.Interpolation.AREA)
-    return np.ascontiguousarray(np.rot90(small.to_ndarray(), turns))
+    return np.ascontiguousarray(np.rot90(still(frame, info, size[1], size[0]), turns))
 
 
 def _shown_at(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdmf_cli.errors import VideoError
+from rdmf_cli.media.colour import still
 from rdmf_cli.media.ffmpeg import INPUT_OPTIONS, explain, file_url
 from rdmf_cli.media.probe import VideoInfo
 
@@ -147,7 +148,7 @@ def _picture(frame: av.video.frame.VideoFrame, info: VideoInfo, box_px: tuple[in
     """As a player shows it: pixels square, turned, and small enough for the box."""
     width, height = fitted((info.width, info.height), box_px)
     stored = (height, width) if info.rotation in (90, 270) else (width, height)
-    small = frame.to_ndarray(format="rgb24", width=stored[0], height=stored[1], interpolation="AREA")
+    small = still(frame, info, *stored)
     return np.ascontiguousarray(np.rot90(small, -(info.rotation // 90)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def calibrate(encoder: Encoder, store: Store | None) -> Calibration:
     """The calibration of `encoder`, from the store's cache if it is there."""
     name = f"calibration-{VERSION}-{encoder.fingerprint}"
     kept = store.load_array(name) if store else None
-    if kept is not None and kept.shape[1] == encoder.dim and len(kept) == len(background_queries()) + 1:
+    if kept is not None and _is_usable(kept, encoder.dim):
         return _unpacked(kept)
     bank = encoder.encode_texts(list(background_queries()))
     mean, spread = _null_statistic(bank, encoder)
@@ -91,6 +92,15 @@ def calibrate(encoder: Encoder, store: Store | None) -> Calibration:
     if store:
         store.save_array(name, packed)
     return _unpacked(packed)
+
+
+def _is_usable(kept: NDArray[Any], dim: int) -> bool:
+    """Has an array from the cache, which somebody else may have written, the shape and kind that we write?"""
+    return _is_sound(kept, (len(background_queries()) + 1, dim))
+
+
+def _is_sound(kept: NDArray[Any], shape: tuple[int, ...]) -> bool:
+    return kept.shape == shape and kept.dtype == np.float32 and bool(np.isfinite(kept).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +117,8 @@ def picture_scale(encoder: Encoder, store: Store | None) -> PictureScale:
     """The scale of `encoder`, from the store's cache if it is there."""
     name = f"pictures-{VERSION}-{encoder.fingerprint}"
     pictures = store.load_array(name) if store else None
-    if pictures is None or pictures.ndim != 2 or pictures.shape[1] != encoder.dim or len(pictures) <= _SCENE_S:
+    wanted = None if pictures is None or pictures.ndim != 2 else (max(len(pictures), _SCENE_S + 1), encoder.dim)
+    if pictures is None or wanted is None or not _is_sound(pictures, wanted):
         pictures = _demo_pictures(encoder)
         if store:
             store.save_array(name, pictures)

@@ -44,7 +44,7 @@ def unpack_array(name: str, data: bytes) -> NDArray[Any] | None:
             return None
         values = np.frombuffer(content, dtype=dtype, offset=stream.tell())
         return values.reshape(shape, order="F" if is_fortran else "C").copy()
-    except (ValueError, TypeError):
+    except Exception:  # numpy hands the header to Python's own parser, which has errors of many kinds
         return None
 
 

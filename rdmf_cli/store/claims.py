@@ -19,6 +19,7 @@ from pathlib import Path
 from rdmf_cli.errors import StoreError
 from rdmf_cli.store.catalogue import Catalogue
 
+_CLOCK_SLACK_S = 1.0  # clocks are set right by a little all the time
 LIFE_S = 60.0  # how long a claim lasts unless it is renewed; a process that sleeps longer loses its claims
 
 
@@ -31,13 +32,15 @@ class Claims:
 
     def take(self, fingerprint: str, spec_key: str) -> bool:
         """Claim a video; False if somebody else (another thread of ours, too) works on it. Raises StoreError."""
-        key, now_s = (fingerprint, spec_key), time.time()
+        key = (fingerprint, spec_key)
         with self._catalogue.writing():
+            # Not before the lock was ours: a claim taken while we waited would seem to come from the future.
+            now_s = time.time()
             held = self._catalogue.rows(
                 "SELECT owner, expires_s FROM claim WHERE fingerprint = ? AND spec_key = ?", key
             )
             # A clock that was set back must not make a claim last for years.
-            if held and now_s <= held[0][1] <= now_s + LIFE_S and not _is_gone(str(held[0][0])):
+            if held and now_s <= held[0][1] <= now_s + LIFE_S + _CLOCK_SLACK_S and not _is_gone(str(held[0][0])):
                 return False
             self._catalogue.execute(
                 "INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?)", (*key, self._owner, now_s + LIFE_S)

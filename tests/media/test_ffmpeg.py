@@ -55,6 +55,14 @@ def test_explanations_are_one_line() -> None:
     assert explain([]) == ""
 
 
+def test_a_full_disk_is_the_reason_whatever_follows() -> None:
+    lines = [
+        "[out#0/mp4 @ 0x1] Error writing trailer: No space left on device",
+        "[out#0/mp4 @ 0x1] Nothing was written into output file, because its streams received no packets.",
+    ]
+    assert explain(lines) == "No space left on device"
+
+
 def test_a_program_that_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="does not start"):
         Child([str(tmp_path / "none")])

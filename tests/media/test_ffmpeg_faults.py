@@ -20,16 +20,9 @@ from rdmf_cli.media.ffmpeg_frames import FfmpegFrames
 from rdmf_cli.media.frames import Sampling, open_frames
 from rdmf_cli.media.probe import probe
 from tests import videos
+from tests.processes import children
 
 SAMPLING = Sampling(25, 18, 32)
-
-
-def children() -> set[int]:
-    """Ids of our running child processes."""
-    task = Path(f"/proc/{os.getpid()}/task")
-    if not task.exists():
-        pytest.skip("needs /proc")
-    return {int(pid) for thread in task.iterdir() for pid in (thread / "children").read_text().split()}
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +145,7 @@ def test_an_unfinished_source_that_is_closed_leaves_nothing() -> None:
     stream.close()  # type: ignore[attr-defined]
 
 
-def _is_gone(pid: int, within_s: float = 5.0) -> bool:
+def _is_gone(pid: int, within_s: float = 30.0) -> bool:
     """Ended, if perhaps not yet collected by its new parent: a killed process takes a moment on a busy machine."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -185,11 +178,11 @@ def test_ctrl_c_ends_ffmpeg_too(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (started := task.read_text().split()) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) != 0
+        assert process.wait(timeout=60) != 0
     assert started
     assert _is_gone(int(started[0]))
 

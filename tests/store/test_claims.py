@@ -45,6 +45,25 @@ def test_claims_expire_unless_they_are_renewed(tmp_path: Path, monkeypatch: pyte
         assert mine.take("video", "spec")
 
 
+def test_a_claim_that_was_taken_while_we_waited_for_the_lock_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(claims.time, "time", lambda: clock[0])
+    with Store.open(tmp_path) as store, Store.open(tmp_path) as other:
+        mine, theirs = Claims(store.catalogue), Claims(other.catalogue)
+        writing = other.catalogue.writing
+
+        def after_a_wait():
+            monkeypatch.setattr(other.catalogue, "writing", writing)
+            clock[0] += 5
+            assert mine.take("video", "spec")
+            return writing()
+
+        monkeypatch.setattr(other.catalogue, "writing", after_a_wait)
+        assert not theirs.take("video", "spec")
+
+
 def test_kept_renews_and_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "LIFE_S", 0.2)
     with Store.open(tmp_path) as store:
