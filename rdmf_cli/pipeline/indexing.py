@@ -134,6 +134,8 @@ class Indexer:
             self._store.need_writable()
         try:
             todo = self._scan(files)
+            if not self._options.dry_run:
+                self._claims.sweep()
             if todo:
                 with self._claims.kept():
                     _Lanes(self, todo).run()

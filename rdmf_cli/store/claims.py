@@ -39,8 +39,7 @@ class Claims:
             held = self._catalogue.rows(
                 "SELECT owner, expires_s FROM claim WHERE fingerprint = ? AND spec_key = ?", key
             )
-            # A clock that was set back must not make a claim last for years.
-            if held and now_s <= held[0][1] <= now_s + LIFE_S + _CLOCK_SLACK_S and not _is_gone(str(held[0][0])):
+            if held and not _is_void(held[0][0], held[0][1], now_s):
                 return False
             self._catalogue.execute(
                 "INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?)", (*key, self._owner, now_s + LIFE_S)
@@ -54,6 +53,19 @@ class Claims:
                 "DELETE FROM claim WHERE fingerprint = ? AND spec_key = ? AND owner = ?",
                 (fingerprint, spec_key, self._owner),
             )
+
+    def sweep(self) -> None:
+        """Remove void claims. A process killed between saving and giving back leaves one that nobody asks for again."""
+        with contextlib.suppress(StoreError):
+            rows = self._catalogue.rows("SELECT fingerprint, spec_key, owner, expires_s FROM claim")
+            void = [row for row in rows if _is_void(row[2], row[3], time.time())]
+            if not void:
+                return
+            with self._catalogue.writing():
+                for row in void:  # unless somebody has taken it over since
+                    self._catalogue.execute(
+                        "DELETE FROM claim WHERE fingerprint = ? AND spec_key = ? AND owner = ? AND expires_s = ?", row
+                    )
 
     def renew(self) -> None:
         """Make all claims of ours last for another LIFE_S. A catalogue that is busy is asked again later."""
@@ -80,6 +92,11 @@ class Claims:
             thread.join()
             with contextlib.suppress(StoreError), self._catalogue.writing():
                 self._catalogue.execute("DELETE FROM claim WHERE owner = ?", (self._owner,))
+
+
+def _is_void(owner: str, expires_s: float, now_s: float) -> bool:
+    # A clock that was set back must not make a claim last for years.
+    return bool(not now_s <= expires_s <= now_s + LIFE_S + _CLOCK_SLACK_S or _is_gone(str(owner)))
 
 
 def _is_gone(owner: str) -> bool:

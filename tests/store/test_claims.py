@@ -94,6 +94,24 @@ signal.pause()
         assert Claims(store.catalogue).take("video", "spec")
 
 
+def test_what_a_killed_process_left_is_swept(tmp_path: Path, start) -> None:
+    code = """
+from rdmf_cli.store.claims import Claims
+with Store.open(Path(sys.argv[1])) as store:
+    assert Claims(store.catalogue).take("video", "spec")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with start(code, tmp_path) as process:
+        process.communicate()
+    with Store.open(tmp_path) as store:
+        mine = Claims(store.catalogue)
+        assert mine.take("another", "spec")
+        assert held(store) == 2
+        Claims(store.catalogue).sweep()
+        assert held(store) == 1
+        assert not Claims(store.catalogue).take("another", "spec")
+
+
 def test_a_number_that_was_given_to_another_process_is_not_the_owner() -> None:
     me = Claims(None)._owner  # type: ignore[arg-type]
     assert not claims._is_gone(me)
