@@ -21,6 +21,7 @@ from rdmf_cli.encoders.lite import (
     LiteConfig,
     LiteEncoder,
     LiteNetwork,
+    _num_weights,
     dequantised,
     load_lite,
     pad_ids,
@@ -148,6 +149,13 @@ def test_a_wide_frame_is_seen_to_its_edges(tmp_path) -> None:
     other = frame.copy()
     other[:, :, 56:] = 255 - other[:, :, 56:]
     assert np.abs(wide.encode_images(frame) - wide.encode_images(other)).max() > 1e-3
+
+
+@pytest.mark.parametrize("config", [TINY, LiteConfig(), replace(TINY, stage_blocks=(3, 2), text_layers=2)])
+def test_weights_are_counted_without_building_them(config: LiteConfig) -> None:
+    state = LiteNetwork(config).state_dict()
+    matrices = sum(value.numel() for value in state.values() if value.dim() > 1)
+    assert _num_weights(config) == matrices
 
 
 def test_long_texts_are_cut_at_the_limit(encoder: LiteEncoder) -> None:
