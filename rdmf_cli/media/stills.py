@@ -15,14 +15,16 @@ import av.video.stream
 import numpy as np
 from numpy.typing import NDArray
 
-from rdmf_cli.errors import VideoError
+from rdmf_cli.errors import UsageError, VideoError
 from rdmf_cli.media.colour import still
 from rdmf_cli.media.ffmpeg import INPUT_OPTIONS, explain, file_url
 from rdmf_cli.media.probe import VideoInfo
+from rdmf_cli.timebase import format_time
 
 _OPEN_TIMEOUT_S = 30.0
 _GOES_ON_S = 3.0  # a time so little ahead is reached by decoding on; seeking would decode the same frames again
 _RUN_UP_S = 10.0  # where seeking landed too late, it is tried again so much earlier
+_HALF_FRAME = 0.5  # how far beyond its last frame a video may be asked, in frames: times are typed by people
 _LATE_S = 2e-3  # times are printed in milliseconds: the frame that starts right there counts
 
 
@@ -44,15 +46,38 @@ def stills(
     Raises VideoError if the video can't be opened any more.
     """
     found: dict[float, Still | None] = {}
-    with _opened(info.path) as container:
-        stream = container.streams[info.stream_index]
-        if not isinstance(stream, av.video.stream.VideoStream):
-            raise VideoError(f"{info.path}: not the video that was searched", hint="search it again")
-        walker = _Walker(container, stream, info, is_exact=is_exact)
+    with _walking(info, is_exact=is_exact) as walker:
         for time_s in sorted(set(times_s)):
             frame = walker.at(time_s)
             found[time_s] = Still(walker.time_of(frame), _picture(frame, info, box_px)) if frame is not None else None
     return [found[time_s] for time_s in times_s]
+
+
+def frame_at(info: VideoInfo, time_s: float, height_px: int, width_px: int) -> NDArray[np.uint8]:
+    """The frame on screen at `time_s`, squashed to a size as samples are: (H, W, 3) RGB, upright.
+
+    Raises UsageError if the video ends before, VideoError if the frame can't be decoded.
+    """
+    with _walking(info, is_exact=True) as walker:
+        frame = walker.at(time_s)
+        if frame is None:
+            raise VideoError(f"{info.path}: the frame at {format_time(time_s)} can't be decoded")
+        end_s = walker.time_of(frame) + float(1 / info.source_fps)
+        if walker.is_at_the_end and time_s >= end_s + _HALF_FRAME * float(1 / info.source_fps):
+            raise UsageError(
+                f"{info.path}: there is no frame at {format_time(time_s)}",
+                hint=f"the video ends at {format_time(end_s)}",
+            )
+        return _upright(frame, info, width_px, height_px)
+
+
+@contextlib.contextmanager
+def _walking(info: VideoInfo, *, is_exact: bool) -> Iterator[_Walker]:
+    with _opened(info.path) as container:
+        stream = container.streams[info.stream_index]
+        if not isinstance(stream, av.video.stream.VideoStream):
+            raise VideoError(f"{info.path}: not the video that was searched", hint="search it again")
+        yield _Walker(container, stream, info, is_exact=is_exact)
 
 
 @contextlib.contextmanager
@@ -88,6 +113,11 @@ class _Walker:
         self._frames = self._decode()
         self._shown: av.video.frame.VideoFrame | None = None
         self._next = next(self._frames, None)
+
+    @property
+    def is_at_the_end(self) -> bool:
+        """True if nothing comes after the frame on screen."""
+        return self._next is None
 
     def time_of(self, frame: av.video.frame.VideoFrame) -> float:
         """Seconds from the first presented frame."""
@@ -146,8 +176,12 @@ class _Walker:
 
 def _picture(frame: av.video.frame.VideoFrame, info: VideoInfo, box_px: tuple[int, int]) -> NDArray[np.uint8]:
     """As a player shows it: pixels square, turned, and small enough for the box."""
-    width, height = fitted((info.width, info.height), box_px)
-    stored = (height, width) if info.rotation in (90, 270) else (width, height)
+    return _upright(frame, info, *fitted((info.width, info.height), box_px))
+
+
+def _upright(frame: av.video.frame.VideoFrame, info: VideoInfo, width_px: int, height_px: int) -> NDArray[np.uint8]:
+    """Scaled to this size, and turned as a player does."""
+    stored = (height_px, width_px) if info.rotation in (90, 270) else (width_px, height_px)
     small = still(frame, info, *stored)
     return np.ascontiguousarray(np.rot90(small, -(info.rotation // 90)))
 

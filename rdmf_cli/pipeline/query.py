@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rdmf_cli.encoders.base import Encoder
 from rdmf_cli.errors import UsageError
 from rdmf_cli.media.probe import probe
-from rdmf_cli.media.still import frame_at
+from rdmf_cli.media.stills import frame_at
 from rdmf_cli.pipeline.calibration import Calibration, PictureScale, generality, picture_scale
 from rdmf_cli.store import Store
 from rdmf_cli.timebase import format_time

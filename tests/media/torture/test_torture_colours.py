@@ -17,7 +17,7 @@ from rdmf_cli.media.cuts import CUT_THRESHOLD
 from rdmf_cli.media.ffmpeg_frames import arguments
 from rdmf_cli.media.frames import FrameBatch, Sampling, open_frames
 from rdmf_cli.media.probe import probe
-from rdmf_cli.media.still import frame_at
+from rdmf_cli.media.stills import frame_at
 from tests import videos
 
 HEIGHT, WIDTH = 90, 160

@@ -8,7 +8,7 @@ import pytest
 from rdmf_cli.errors import UsageError, VideoError
 from rdmf_cli.media.frames import Sampling, open_frames
 from rdmf_cli.media.probe import probe
-from rdmf_cli.media.still import frame_at
+from rdmf_cli.media.stills import frame_at
 from tests import videos
 
 
