@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rdmf_cli.commands import exporting, inputs, options, options_pictures, pictures, rating
+from rdmf_cli.commands.report import View
 from rdmf_cli.errors import SomeVideosFailed, VideoError
 from rdmf_cli.settings import load_settings
 from rdmf_cli.timebase import format_time
@@ -52,28 +53,22 @@ def affect(
     """
     rating.check(model, zero_shot, "affect")
     paths = inputs.find(tuple(videos))
-    wishes = exporting.understand(export or [])
-    drawn = pictures.Pictures(plot=plot, report=report, force=force)
-    exporting.check(wishes, paths, (), force=force)
-    pictures.check(drawn, paths, form="json" if as_json else "text", top=top)
+    outputs = View(
+        options.form_of(as_json=as_json),
+        top,
+        verbose=verbose,
+        exports=exporting.understand(export or []),
+        force=force,
+        pictures=pictures.Pictures(plot=plot, report=report, force=force),
+    )
+    outputs.check(paths)
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
-    from rdmf_cli.commands import console, session
     from rdmf_cli.pipeline.zero_shot import AFFECT
 
-    network = rating.open_network(model, settings, "regression", "classify") if model else None
-    job = rating.Job(
-        videos=paths,
-        settings=rating.encoder_settings(settings, encoder, network),
-        chosen={"batch_size": batch_size, "backend": decoder.value},
-        threshold=(1 + threshold) / 2,
-        model=model,
-        network=network,
-        scales=AFFECT,
-        use_store=not no_cache,
-    )
-    session.use_ffmpeg(settings)
-    with console.rich_progress() as progress:
-        opened = session.encoder(job.settings, batch_size, progress)
+    chosen = {"batch_size": batch_size, "backend": decoder.value}
+    rates = rating.Rates("regression", "classify", AFFECT)
+    job = rating.job(paths, rates, model, (1 + threshold) / 2, settings, encoder, chosen, use_store=not no_cache)
+    with rating.opened(job) as (opened, progress):
 
         def show(answer: Any) -> None:
             progress.finish()  # else the bar and the answer would share a line
@@ -83,17 +78,26 @@ def affect(
                 _print(answer, (*job.facts, f"encoder {opened.name}"), threshold, top)
 
         outcome = rating.run(job, opened, progress, show)
-        document = _document(outcome, opened, job.said, top)
-        if as_json:
-            console.line(console.json_text(document))
-        refused = exporting.write_all(document, wishes if outcome.answers else (), show_all=True, force=force)
-        shown = [(answer, _listed(answer, threshold, top)) for answer in outcome.answers]
-        pictures.finish(drawn, shown, opened, progress)
-        exporting.refuse(refused)
-        if verbose:
-            spent = outcome.timings.to_json()
-            console.note("time: " + ", ".join(f"{name} {value:.2f} s" for name, value in spent.items()))
+        _write(outcome, _document(outcome, opened, job.said, top), outputs, threshold, opened, progress)
         _finish(outcome)
+
+
+def _write(
+    outcome: Any, document: dict[str, Any], outputs: View, threshold: float, encoder: Any, progress: Any
+) -> None:
+    """All that is not printed as the answers come. Raises OutputError."""
+    from rdmf_cli.commands import console
+
+    if outputs.form == "json":
+        console.line(console.json_text(document))
+    wishes = outputs.exports if outcome.answers else ()
+    refused = exporting.write_all(document, wishes, show_all=True, force=outputs.force)
+    shown = [(answer, _listed(answer, threshold, outputs.top)) for answer in outcome.answers]
+    pictures.finish(outputs.pictures, shown, encoder, progress)
+    exporting.refuse(refused)
+    if outputs.verbose:
+        spent = outcome.timings.to_json()
+        console.note("time: " + ", ".join(f"{name} {value:.2f} s" for name, value in spent.items()))
 
 
 def _document(outcome: Any, encoder: Any, model: dict[str, str], top: int) -> dict[str, Any]:

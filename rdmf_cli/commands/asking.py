@@ -58,6 +58,13 @@ class Filters:
     copies: bool = False
 
 
+def filters(
+    per_video: int, path_glob: list[str] | None, min_length: str | None, since: str | None, copies: bool
+) -> Filters:
+    """From the options as they were typed. Raises UsageError."""
+    return Filters(per_video, tuple(path_glob or ()), min_length_s(min_length), since_s(since), copies)
+
+
 def given(filters: Filters) -> dict[str, bool]:
     """Flag -> was it given."""
     return {

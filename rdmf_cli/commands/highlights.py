@@ -50,6 +50,14 @@ class Wish:
     reel: Path | None
     joining: reels.Joining
 
+    def check(self) -> None:
+        """Say before the work what could not be written after it. Raises UsageError, OutputError."""
+        options_cut.check_used(self.cutting, has_clips=self.clips is not None, has_reel=self.reel is not None)
+        if self.clips is not None:
+            cut_clips.prepare(self.clips, self.cutting)
+        if self.reel is not None:
+            reels.prepare(self.reel, self.videos, self.cutting)
+
 
 def highlights(
     videos: Videos = None,
@@ -87,8 +95,7 @@ def highlights(
         raise UsageError("no video", hint="for example: rdmf highlights holiday.mp4 --reel best.mp4")
     if query is not None and not query.strip():
         raise UsageError("the query is empty", hint="leave --query out to get what stands out")
-    if fps is not None and not 0 < fps <= 1000:
-        raise UsageError(f"--fps {fps:g} makes no sense", hint="frames per second, such as 0.5 or 2")
+    options.check_fps(fps)
     if reel is None and (titles or crossfade or loudnorm):
         raise UsageError("--titles, --crossfade and --loudnorm are for --reel", hint="add --reel FILE")
     wish = Wish(
@@ -105,11 +112,7 @@ def highlights(
         reel=reel,
         joining=reels.Joining(titles, crossfade, loudnorm),
     )
-    options_cut.check_used(wish.cutting, has_clips=clips is not None, has_reel=reel is not None)
-    if clips is not None:
-        cut_clips.prepare(clips, wish.cutting)
-    if reel is not None:
-        reels.prepare(reel, wish.videos, wish.cutting)
+    wish.check()
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}
     _make(wish, settings, chosen, use_store=not no_cache)

@@ -91,8 +91,7 @@ def index(
 
     Exit code: 0 all is searchable, 7 some files failed.
     """
-    if fps is not None and not 0 < fps <= 1000:
-        raise UsageError(f"--fps {fps:g} makes no sense", hint="frames per second, such as 0.5 or 2")
+    options.check_fps(fps)
     if watch and dry_run:
         raise UsageError("--watch and --dry-run exclude each other")
     if ray_address and engine is not EngineName.ray:

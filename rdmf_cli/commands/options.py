@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from rdmf_cli.errors import UsageError
+
 
 class Device(StrEnum):
     """Which device computes."""
@@ -108,3 +110,16 @@ Exports = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.", rich_help_panel=_OUT)]
+
+
+def form_of(*, as_json: bool, as_jsonl: bool = False) -> str:
+    """Give "json", "jsonl" or "text", as View.form wants it. Raises UsageError for both."""
+    if as_json and as_jsonl:
+        raise UsageError("--json and --jsonl exclude each other")
+    return "json" if as_json else "jsonl" if as_jsonl else "text"
+
+
+def check_fps(fps: float | None) -> None:
+    """Raise UsageError for a rate that nobody can mean."""
+    if fps is not None and not 0 < fps <= 1000:
+        raise UsageError(f"--fps {fps:g} makes no sense", hint="frames per second, such as 0.5 or 2")

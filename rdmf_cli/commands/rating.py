@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,6 +94,51 @@ class Job:
     def facts(self) -> tuple[str, ...]:
         """What answers, for the heading."""
         return ("zero-shot",) if self.network is None else (f"model {self.model}",)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a command rates: the task of its models, the command for the others, the prompts without a model."""
+
+    task: str
+    instead: str
+    scales: tuple[Any, ...]
+
+
+def job(
+    videos: list[Path],
+    rates: Rates,
+    model: str | None,
+    threshold: float | None,
+    settings: Settings,
+    encoder: str | None,
+    chosen: dict[str, Any],
+    *,
+    use_store: bool,
+) -> Job:
+    """The job, its network opened; without a threshold the model's own counts. Raises ModelError."""
+    network = open_network(model, settings, rates.task, rates.instead) if model else None
+    usual = network.config.threshold if network is not None else 0.5
+    return Job(
+        videos=videos,
+        settings=encoder_settings(settings, encoder, network),
+        chosen=chosen,
+        threshold=usual if threshold is None else threshold,
+        model=model,
+        network=network,
+        scales=rates.scales,
+        use_store=use_store,
+    )
+
+
+@contextmanager
+def opened(job: Job) -> Iterator[tuple[Any, Any]]:
+    """The encoder of a job, and the progress that its work is shown on."""
+    from rdmf_cli.commands import console, session
+
+    session.use_ffmpeg(job.settings)
+    with console.rich_progress() as progress:
+        yield session.encoder(job.settings, job.chosen["batch_size"], progress), progress
 
 
 def open_network(model: str, settings: Settings, task: str, command: str) -> Any:

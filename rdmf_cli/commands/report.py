@@ -31,6 +31,15 @@ class View:
     pictures: Pictures = field(default_factory=Pictures)
     cutting: Cutting = field(default_factory=Cutting)
 
+    def check(self, videos: list[Path], queries: tuple[str, ...] = ()) -> None:
+        """Say before the work what could not be written after it. Raises OutputError, UsageError."""
+        from rdmf_cli.commands import clips, exporting, pictures
+
+        exporting.check(self.exports, videos, queries, force=self.force)
+        pictures.check(self.pictures, videos, form=self.form, top=self.top)
+        if self.clips is not None:
+            clips.prepare(self.clips, self.cutting)
+
 
 @dataclass
 class Report:

@@ -18,9 +18,7 @@ from rdmf_cli.commands import (
     options_pictures,
     pictures,
 )
-from rdmf_cli.commands.clips import prepare
 from rdmf_cli.commands.report import Report, View
-from rdmf_cli.errors import UsageError
 from rdmf_cli.settings import Settings, load_settings
 
 Words = Annotated[
@@ -94,19 +92,14 @@ def search(
 
     Exit code: 0 found, 1 no confident match, 3 the video can't be read.
     """
-    if as_json and as_jsonl:
-        raise UsageError("--json and --jsonl exclude each other")
-    if fps is not None and not 0 < fps <= 1000:
-        raise UsageError(f"--fps {fps:g} makes no sense", hint="frames per second, such as 0.5 or 2")
+    form = options.form_of(as_json=as_json, as_jsonl=as_jsonl)
+    options.check_fps(fps)
     extras = asking.Extras(image, at, image_weight, tuple(not_ or ()), not_weight)
     asked = asking.understand(words or [], query or [], queries, extras, in_library=library)
-    glob, min_length_s, since_s = tuple(path_glob or ()), asking.min_length_s(min_length), asking.since_s(since)
-    filters = asking.Filters(per_video, glob, min_length_s, since_s, copies)
-    named, stored = asking.given(filters), {"--fps": fps is not None, "--no-cache": no_cache}
-    asking.check_places(stored if library else named, in_library=library)
+    filters = asking.filters(per_video, path_glob, min_length, since, copies)
+    misplaced = {"--fps": fps is not None, "--no-cache": no_cache} if library else asking.given(filters)
+    asking.check_places(misplaced, in_library=library)
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
-    form = "json" if as_json else "jsonl" if as_jsonl else "text"
-    exports = exporting.understand(export or [])
     cutting = options_cut.cutting(
         copy=copy, smart=smart, pad=pad, merge_gap=merge_gap, max_clips=max_clips, name=name, force=force
     )
@@ -118,13 +111,13 @@ def search(
         show_all,
         clips,
         verbose,
-        exports=exports,
+        exports=exporting.understand(export or []),
         force=force,
         pictures=pictures.Pictures(plot, contact_sheet, report, embed, open_rank, preview, force),
         cutting=cutting,
     )
     videos = [] if library else inputs.find(asked.places)
-    _check_outputs(view, videos, asked.queries)
+    view.check(videos, asked.queries)
     if library:
         from rdmf_cli.commands import library_search
 
@@ -132,14 +125,6 @@ def search(
         return
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}
     answer_all(videos, asked.queries, settings, view, chosen, use_store=not no_cache, extras=extras)
-
-
-def _check_outputs(view: View, videos: list[Path], queries: tuple[str, ...]) -> None:
-    """Say before the search what could not be written after it. Raises OutputError, UsageError."""
-    exporting.check(view.exports, videos, queries, force=view.force)
-    pictures.check(view.pictures, videos, form=view.form, top=view.top)
-    if view.clips is not None:
-        prepare(view.clips, view.cutting)
 
 
 _WORDS_ONLY = asking.Extras()
