@@ -106,3 +106,9 @@ class FakeEncoder:
         vector = np.concatenate([axes, noise / np.linalg.norm(noise) * share * length])
         unit: NDArray[np.float64] = vector / np.linalg.norm(vector)
         return unit
+
+
+def plain_pictures(height_px: int, width_px: int) -> NDArray[np.uint8]:
+    """A picture of each colour, (N, H, W, 3): in place of the demo video's frames, so that nothing is decoded."""
+    shown = np.array(list(COLOURS.values()), np.uint8)
+    return np.broadcast_to(shown[:, None, None], (len(shown), height_px, width_px, 3))

@@ -22,7 +22,7 @@ from rdmf_cli.pipeline import calibration
 from rdmf_cli.store import Store, files
 from tests import videos
 from tests.commands import conftest as commands
-from tests.fakes import COLOURS, FakeEncoder
+from tests.fakes import FakeEncoder, plain_pictures
 
 Done = commands.Done
 Rdmf = Callable[..., Done]
@@ -37,11 +37,7 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     """A fake encoder, and plain pictures in place of the demo video's frames."""
     fake = FakeEncoder()
 
-    def pictures(height_px: int, width_px: int) -> np.ndarray:
-        shown = np.array(list(COLOURS.values()), np.uint8)
-        return np.broadcast_to(shown[:, None, None], (len(shown), height_px, width_px, 3))
-
-    monkeypatch.setattr(calibration, "_demo_frames", pictures)
+    monkeypatch.setattr(calibration, "_demo_frames", plain_pictures)
     monkeypatch.setattr(session, "encoder", lambda settings, batch_size, progress: fake)
     return fake
 

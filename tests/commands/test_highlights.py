@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from rdmf_cli.commands import session
@@ -17,7 +16,7 @@ from rdmf_cli.media.probe import probe
 from rdmf_cli.pipeline import calibration
 from tests import sync_videos, videos
 from tests.commands.conftest import Done
-from tests.fakes import COLOURS, FakeEncoder
+from tests.fakes import FakeEncoder, plain_pictures
 
 Rdmf = Callable[..., Done]
 
@@ -26,11 +25,7 @@ Rdmf = Callable[..., Done]
 def encoder(monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     fake = FakeEncoder()
 
-    def pictures(height_px: int, width_px: int) -> np.ndarray:
-        shown = np.array(list(COLOURS.values()), np.uint8)
-        return np.broadcast_to(shown[:, None, None], (len(shown), height_px, width_px, 3))
-
-    monkeypatch.setattr(calibration, "_demo_frames", pictures)
+    monkeypatch.setattr(calibration, "_demo_frames", plain_pictures)
     monkeypatch.setattr(session, "encoder", lambda settings, batch_size, progress: fake)
     return fake
 

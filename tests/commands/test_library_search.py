@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from rdmf_cli.commands import asking, session
@@ -20,7 +19,7 @@ from rdmf_cli.errors import UsageError
 from rdmf_cli.pipeline import calibration
 from tests.commands.conftest import Done
 from tests.commands.test_search import check
-from tests.fakes import COLOURS, FakeEncoder
+from tests.fakes import COLOURS, FakeEncoder, plain_pictures
 from tests.videos import folder, run_ffmpeg
 
 Rdmf = Callable[..., Done]
@@ -44,11 +43,7 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     fake = FakeEncoder()
     monkeypatch.setattr(session, "encoder", lambda settings, batch_size, progress: fake)
 
-    def pictures(height_px: int, width_px: int) -> np.ndarray:
-        shown = np.array(list(COLOURS.values()), np.uint8)
-        return np.broadcast_to(shown[:, None, None], (len(shown), height_px, width_px, 3))
-
-    monkeypatch.setattr(calibration, "_demo_frames", pictures)
+    monkeypatch.setattr(calibration, "_demo_frames", plain_pictures)
     return fake
 
 

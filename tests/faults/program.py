@@ -14,7 +14,7 @@ import numpy as np
 
 from rdmf_cli import interrupts, main
 from rdmf_cli.commands import session
-from tests.fakes import COLOURS, FakeEncoder
+from tests.fakes import FakeEncoder, plain_pictures
 
 
 class SlowEncoder(FakeEncoder):
@@ -28,11 +28,7 @@ class SlowEncoder(FakeEncoder):
 def _encoder(settings: Any, batch_size: int, progress: Any) -> FakeEncoder:
     from rdmf_cli.pipeline import calibration
 
-    def pictures(height_px: int, width_px: int) -> np.ndarray:
-        shown = np.array(list(COLOURS.values()), np.uint8)
-        return np.broadcast_to(shown[:, None, None], (len(shown), height_px, width_px, 3))
-
-    calibration._demo_frames = pictures  # type: ignore[assignment]
+    calibration._demo_frames = plain_pictures  # type: ignore[assignment]
     return SlowEncoder()
 
 

@@ -27,7 +27,7 @@ from rdmf_cli.pipeline import index
 from rdmf_cli.store import folder as store_folder
 from tests import videos
 from tests.commands import conftest as commands
-from tests.fakes import COLOURS, FakeEncoder
+from tests.fakes import FakeEncoder, plain_pictures
 from tests.faults.checks import assert_store_is_whole
 from tests.processes import children
 
@@ -58,11 +58,7 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> Encoder:
 
     fake = Encoder()
 
-    def pictures(height_px: int, width_px: int) -> np.ndarray:
-        shown = np.array(list(COLOURS.values()), np.uint8)
-        return np.broadcast_to(shown[:, None, None], (len(shown), height_px, width_px, 3))
-
-    monkeypatch.setattr(calibration, "_demo_frames", pictures)
+    monkeypatch.setattr(calibration, "_demo_frames", plain_pictures)
     monkeypatch.setattr(session, "encoder", lambda settings, batch_size, progress: fake)
     return fake
 

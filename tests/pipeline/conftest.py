@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from rdmf_cli.media import ffmpeg_frames
@@ -14,7 +13,7 @@ from rdmf_cli.pipeline import calibration
 from rdmf_cli.pipeline.answer import Outcome, SearchOptions
 from rdmf_cli.pipeline.search import search_videos
 from rdmf_cli.store import Store
-from tests.fakes import COLOURS, FakeEncoder
+from tests.fakes import FakeEncoder, plain_pictures
 from tests.videos import folder, run_ffmpeg
 
 RED_S = (4.0, 7.0)  # where the video of colours is red
@@ -60,11 +59,7 @@ def colours() -> Path:
 def quick_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few plain pictures in place of the demo video's frames."""
 
-    def pictures(height_px: int, width_px: int) -> np.ndarray:
-        shown = np.array(list(COLOURS.values()), np.uint8)
-        return np.broadcast_to(shown[:, None, None], (len(shown), height_px, width_px, 3))
-
-    monkeypatch.setattr(calibration, "_demo_frames", pictures)
+    monkeypatch.setattr(calibration, "_demo_frames", plain_pictures)
 
 
 @pytest.fixture
