@@ -71,6 +71,18 @@ def processes_of(mark: str) -> set[int]:
     return found
 
 
+def is_decoding(mark: str, video: Path) -> bool:
+    """Does an ffmpeg with `mark` read the video? One that only tells its version does not count."""
+    for number in processes_of(mark):
+        try:
+            words = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if "ffmpeg" in Path(words[0]).name and any(word.endswith(video.name) for word in words[1:]):
+            return True
+    return False
+
+
 def assert_nothing_is_left(home: Path) -> None:
     """No process with this home, nothing in its folder for temporary files, a whole store."""
     deadline = time.monotonic() + 30
