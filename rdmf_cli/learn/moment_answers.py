@@ -86,3 +86,19 @@ def pattern_answers(examples: Sequence[Example]) -> list[Said]:
 def rows_of(moments: Sequence[Moment]) -> Floats:
     """(K, 3) start s, end s, score."""
     return np.array([(one.start_s, one.end_s, one.score) for one in moments], dtype=np.float64).reshape(-1, 3)
+
+
+def network_answers(network: MomentNetwork, examples: Sequence[Example], device: torch.device | str) -> list[Said]:
+    """What a network says; it is left in evaluation mode. Relevance is the logit, as trained."""
+    network.eval()
+    said: dict[int, Said] = {}
+    for places in alike_in_length(examples):
+        chosen = [examples[place] for place in places]
+        with torch.inference_mode():
+            _, found = network(batch_from(chosen).to(device))
+        found = Found._make(part.float().cpu() for part in found)
+        for row, (place, example) in enumerate(zip(places, chosen, strict=True)):
+            moments = moments_from(found, row, timeline_of(example))
+            saliency = found.saliency[row, : len(example.values)].double().numpy()
+            said[place] = Said(rows_of(moments), saliency, float(found.relevance[row]))
+    return [said[place] for place in range(len(examples))]

@@ -20,12 +20,14 @@ from rdmf_cli.learn.moment_answers import Said
 
 Floats = NDArray[np.float64]
 
+Figures = dict[str, float | None]
+
 FIGURES = ("r1_50", "r1_70", "map", "map_short", "hit_at_1", "auroc", "border")
 SHORT = LengthRange("short", 0.0, 10.0)  # seconds
 _FOUND = 0.5  # tIoU from which the borders of an answer are compared with the truth's
 
 
-def figures(said: Sequence[Said], examples: Sequence[Example]) -> dict[str, float | None]:
+def figures(said: Sequence[Said], examples: Sequence[Example]) -> Figures:
     """FIGURES of one answer per example; fractions, but `border` in sampling steps. None where nothing was asked.
 
     r1_50, r1_70, map: over examples with a true window; map_short: over those with one of at most 10 s, which alone
@@ -34,7 +36,7 @@ def figures(said: Sequence[Said], examples: Sequence[Example]) -> dict[str, floa
     """
     matched = np.array([len(example.windows) > 0 for example in examples], dtype=bool)
     asked = [(one, example) for one, example in zip(said, examples, strict=True) if len(example.windows)]
-    result: dict[str, float | None] = dict.fromkeys(FIGURES)
+    result: Figures = dict.fromkeys(FIGURES)
     if asked:
         truths = pad([_windows_s(example) for _, example in asked], 2)
         rows = pad([one.rows for one, _ in asked], 3, limit=MAX_WINDOWS)
@@ -78,7 +80,7 @@ def _border_error(rows: Windows, truths: Windows, spacings_s: Floats) -> float |
     return float(np.median(apart[met]))
 
 
-def main_figure(found: dict[str, float | None]) -> float:
+def main_figure(found: Figures) -> float:
     """What the best weights are chosen by: mAP; without any true window, the AUROC (none counts as 0)."""
     value = found["map"] if found["map"] is not None else found["auroc"]
     return 0.0 if value is None else value
