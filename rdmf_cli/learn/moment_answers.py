@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES, Batch, batch_of
 from rdmf_cli.fusion.pattern import PatternConfig, settle
 from rdmf_cli.heads.decode import DecodeConfig, Timeline, moments_of
+from rdmf_cli.heads.moment_decode import moments_from
+from rdmf_cli.heads.moments import Found
 from rdmf_cli.learn.examples import Example
+from rdmf_cli.moment_model import MomentNetwork
 from rdmf_cli.moments import Moment
 
 Floats = NDArray[np.float64]
@@ -96,7 +99,7 @@ def network_answers(network: MomentNetwork, examples: Sequence[Example], device:
         chosen = [examples[place] for place in places]
         with torch.inference_mode():
             _, found = network(batch_from(chosen).to(device))
-        found = Found._make(part.float().cpu() for part in found)
+        found = Found._make(part.float().cpu() if part.is_floating_point() else part.cpu() for part in found)
         for row, (place, example) in enumerate(zip(places, chosen, strict=True)):
             moments = moments_from(found, row, timeline_of(example))
             saliency = found.saliency[row, : len(example.values)].double().numpy()
