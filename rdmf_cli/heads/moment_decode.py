@@ -72,7 +72,8 @@ def seconds(places: Array, timeline: Timeline) -> Array:
     """Places in snippets [0, T] → seconds: even inside a snippet, 0 at the first and `end_s` at the last edge."""
     knots = np.append(timeline.starts_s, timeline.end_s)
     knots[0] = 0.0
-    return np.interp(places, np.arange(len(knots)), knots)
+    found: Array = np.interp(places, np.arange(len(knots)), knots)
+    return found
 
 
 def _on_cuts(moment_s: Array, boundary: Array, timeline: Timeline, config: MomentDecodeConfig) -> Array:
