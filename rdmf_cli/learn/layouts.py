@@ -8,6 +8,7 @@ i · spacing_s and covers the stretch up to the next, as in a search.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ Floats = NDArray[np.float32]
 class Style:
     """One way of cutting a video. Lengths are log-normal: median in seconds and spread of the logarithm."""
 
+    name: str
     weight: float  # how often, relative to the others
     shot_s: float
     shot_spread: float
@@ -29,10 +31,10 @@ class Style:
     sameness: tuple[float, float]  # weight of what all pictures of the video share, least and most; see rendering.py
 
 
-COMPILATION = Style(0.36, 5.5, 0.65, 0.90, 0.06, 0.04, 0.15, (0.0, 0.7))
-FILM = Style(0.30, 3.0, 0.75, 0.92, 0.06, 0.02, 0.45, (0.2, 1.0))
-MONTAGE = Style(0.10, 1.2, 0.5, 0.93, 0.05, 0.02, 0.15, (0.0, 0.7))
-ONE_TAKE = Style(0.24, 4.0, 0.8, 0.04, 0.0, 0.0, 0.5, (0.8, 2.5))
+COMPILATION = Style("compilation", 0.36, 5.5, 0.65, 0.90, 0.06, 0.04, 0.15, (0.0, 0.7))
+FILM = Style("film", 0.30, 3.0, 0.75, 0.92, 0.06, 0.02, 0.45, (0.2, 1.0))
+MONTAGE = Style("montage", 0.10, 1.2, 0.5, 0.93, 0.05, 0.02, 0.15, (0.0, 0.7))
+ONE_TAKE = Style("one-take", 0.24, 4.0, 0.8, 0.04, 0.0, 0.0, 0.5, (0.8, 2.5))
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Layout:
     @property
     def times_s(self) -> NDArray[np.float64]:
         """(T,) when each snippet's frame is shown."""
-        return np.arange(self.num_snippets) * self.spacing_s
+        return np.arange(self.num_snippets, dtype=np.float64) * self.spacing_s
 
     def shares(self) -> tuple[Floats, Floats]:
         """How much of each snippet's frame is which shot, (T, number of shots), and how much is black, (T,).
@@ -139,7 +141,7 @@ def draw_layout(rng: np.random.Generator, config: LayoutConfig, real_s: Floats) 
     end_s = count * spacing_s
     spans = _spans(rng, config, style, real_s, end_s, spacing_s)
     shots = _shots(rng, config, style, spans, end_s)
-    joins = tuple(_join(rng, style, before, after) for before, after in zip(shots[:-1], shots[1:], strict=True))
+    joins = tuple(_join(rng, style, before, after) for before, after in pairwise(shots))
     flashes: tuple[int, ...] = ()
     if rng.random() < config.flash:
         flashes = tuple(sorted({int(i) for i in rng.integers(1, count, size=int(rng.integers(1, 4)))}))

@@ -95,7 +95,9 @@ def _unpacked(arrays: Arrays) -> list[Example]:
     names, texts = _texts(arrays["name"]), _texts(arrays["text"])
     has_features = "features" in arrays
     ragged = (*_RAGGED, *(("features",) if has_features else ()))
-    rows = {name: np.split(arrays[name], _inner(arrays[f"{name}_offsets"], arrays[name], len(names))) for name in ragged}
+    rows = {
+        name: np.split(arrays[name], _inner(arrays[f"{name}_offsets"], arrays[name], len(names))) for name in ragged
+    }
     query, spacing_s = arrays["query"], arrays["spacing_s"]
     if len(texts) != len(names) or len(query) != len(names) or len(spacing_s) != len(names):
         raise ValueError("its parts do not fit")
@@ -105,7 +107,9 @@ def _unpacked(arrays: Arrays) -> list[Example]:
         if len(parts["distance"]) != len(parts["values"]) - 1 or len(parts["saliency"]) != len(parts["values"]):
             raise ValueError(f"the lengths of {name} do not fit")
         words = arrays["words"][i] if has_features else None
-        examples.append(Example(name=name, query=query[i], spacing_s=float(spacing_s[i]), words=words, text=texts[i], **parts))
+        examples.append(
+            Example(name=name, query=query[i], spacing_s=float(spacing_s[i]), words=words, text=texts[i], **parts)
+        )
     return examples
 
 

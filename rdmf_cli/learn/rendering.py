@@ -33,7 +33,7 @@ class MotionConfig:
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """What an encoder's pictures are like, for rendering."""
+    """What an encoder's pictures are like, for rendering. All without what every picture of the encoder shares."""
 
     directions: Floats  # (R, D) unit length: how pictures of one thing differ
     black: Floats  # (D,) unit length: a black frame
@@ -52,10 +52,10 @@ def render(
     palette: Palette,
     config: MotionConfig,
 ) -> Floats:
-    """Features of the video, (T, D) of unit length.
+    """Content of the video's frames, (T, D) of unit length: features without what every picture of the encoder shares.
 
-    pictures: one for each shot, (V, D): views along its camera's path, of which a shot sees a part; common (D,): the
-    picture that stands for what all frames share.
+    pictures: one for each shot, (V, D) of unit length: views along its camera's path, of which a shot sees a part;
+    common (D,): the picture that stands for what all frames of this video share.
     """
     shares, black = layout.shares()  # (T, shots), (T,)
     sameness = rng.uniform(*layout.style.sameness)
@@ -109,7 +109,9 @@ def _movement(
 _RANK = 24  # directions that one shot moves along
 
 
-def _noise(rng: np.random.Generator, palette: Palette, count: int, weights: NDArray[np.float32] | None = None) -> Floats:
+def _noise(
+    rng: np.random.Generator, palette: Palette, count: int, weights: NDArray[np.float32] | None = None
+) -> Floats:
     """(count, D) of length about 1: half along the palette's directions, half along any."""
     directions = palette.directions[rng.integers(0, len(palette.directions), _RANK // 2)]
     anywhere = unit(rng.standard_normal((_RANK - _RANK // 2, directions.shape[1])).astype(np.float32))
