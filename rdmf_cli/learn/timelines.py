@@ -29,7 +29,7 @@ class TimelineConfig:
 
     layout: LayoutConfig = field(default_factory=LayoutConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
-    strength: tuple[float, float] = (0.35, 0.98)  # made-up encoders: share of what a picture shows in its vector
+    strength: tuple[float, float] = (0.25, 0.97)  # made-up encoders: share of what a picture shows in its vector
     sharpened: float = 0.5  # share of made-up encoders whose pictures come nearer to the mean of their group
     mean_cosine: tuple[float, float] = (0.0, 0.35)  # of a text and a picture that have nothing in common
     gap: tuple[float, float] = (0.25, 0.85)  # length of what all vectors of a kind share
@@ -122,10 +122,9 @@ def timeline_example(
     layout = draw_layout(rng, config.layout, real_s)
     cast = _cast(rng, bank, layout, config)
     encoder = _real_encoder(rng, bank, config) if not bank.of_words else _made_up_encoder(rng, bank, config)
-    pictures = [encoder.picture(rng, row) for row in dict.fromkeys(cast.pictures)]
-    known = dict(zip(dict.fromkeys(cast.pictures), pictures, strict=True))
-    common = encoder.picture(rng, cast.common)[0]
-    content = render(rng, layout, [known[row] for row in cast.pictures], common, bank.palette, config.motion)
+    known = {views: encoder.picture(rng, views) for views in dict.fromkeys(cast.pictures)}
+    common = encoder.picture(rng, (cast.common,))[0]
+    content = render(rng, layout, [known[views] for views in cast.pictures], common, bank.palette, config.motion)
     query = encoder.words(bank.texts[[cast.query]])
     return _example(
         f"{name}-{number:05d}-{layout.style.name}-{cast.match}",
@@ -171,7 +170,7 @@ def _members(group: Numbers, count: int) -> list[Numbers]:
 @dataclass(frozen=True, eq=False)
 class _Cast:
     query: int  # row of the bank's texts
-    pictures: list[int]  # row of the bank's views for each shot
+    pictures: list[tuple[int, ...]]  # rows of the bank's views for each shot: one picture, or words from first to last
     common: int  # row of the picture that stands for what all frames share
     groups: Numbers  # that are seen or asked for
     match: str  # "match", or "near" or "far": how near the query is to what is seen
@@ -190,17 +189,23 @@ def _cast(rng: np.random.Generator, bank: GroupBank, layout: Layout, config: Tim
     query = int(rng.choice(bank.texts_of[asked]))
     # The query's own vector is never one of the pictures.
     free = {int(g): [int(row) for row in bank.views_of[g] if not (bank.of_words and row == query)] for g in groups}
-    main = [int(rng.choice(free[int(g)])) for g in groups]
+    main = [_picture(rng, bank, free[int(group)]) for group in groups]
     pictures = []
-    takes: dict[tuple[int, int], int] = {}
+    takes: dict[tuple[int, int], tuple[int, ...]] = {}
     for shot in layout.shots:
         key = (shot.scene, shot.take)
         if key not in takes:
             again = shot.take == -1 or (shot.scene > 0 and rng.random() < 0.6)
-            takes[key] = main[shot.scene] if again else int(rng.choice(free[int(groups[shot.scene])]))
+            takes[key] = main[shot.scene] if again else _picture(rng, bank, free[int(groups[shot.scene])])
         pictures.append(takes[key])
     common = int(rng.choice(bank.views_of[int(rng.integers(len(bank.is_label)))]))
     return _Cast(query, pictures, common, np.append(groups, asked), match)
+
+
+def _picture(rng: np.random.Generator, bank: GroupBank, free: list[int]) -> tuple[int, ...]:
+    """A picture of those that are free; of words, the way from one to another, half the time."""
+    first, last = (int(row) for row in rng.choice(free, 2))
+    return (first, last) if bank.of_words and rng.random() < 0.5 else (first,)
 
 
 def _limit(bank: GroupBank, groups: Numbers, config: TimelineConfig) -> NDArray[np.float64]:
@@ -260,12 +265,12 @@ class _Encoder:
             return texts
         return unit(self.text_gap + self.text_scale * unit(texts - self.bank.text_mean))
 
-    def picture(self, rng: np.random.Generator, row: int) -> Floats:
+    def picture(self, rng: np.random.Generator, rows: tuple[int, ...]) -> Floats:
         """(V, D) content of a picture of the bank, with what this encoder sees in it besides."""
         bank = self.bank
-        content = unit(bank.views[row] - bank.view_mean)
+        content = unit(np.concatenate(bank.views[list(rows)]) - bank.view_mean)
         if self.sharpening:
-            content = unit(content + self.sharpening * bank.means[bank.view_group[row]])
+            content = unit(content + self.sharpening * bank.means[bank.view_group[rows[0]]])
         besides = bank.views[rng.integers(0, len(bank.views), 3), 0] - bank.view_mean
         noise = unit(besides.sum(axis=0))
         return unit(self.strength * content + np.float32(np.sqrt(1 - self.strength**2)) * noise)
@@ -315,8 +320,8 @@ def _null(rng: np.random.Generator, bank: GroupBank, encoder: _Encoder, cast: _C
     queries = encoder.words(texts)
     unseen = np.flatnonzero(~np.isin(bank.view_group, cast.groups))
     rows = rng.choice(unseen, min(24, len(unseen)), replace=False)
-    common = 0.4 * encoder.picture(rng, int(rows[0]))[0]
-    pictures = encoder.lifted(unit(np.stack([encoder.picture(rng, int(row))[0] for row in rows]) + common))
+    common = 0.4 * encoder.picture(rng, (int(rows[0]),))[0]
+    pictures = encoder.lifted(unit(np.stack([encoder.picture(rng, (int(row),))[0] for row in rows]) + common))
     general = mean_of_nearest(torch.from_numpy(queries), torch.from_numpy(queries)).numpy()
     statistic = queries @ pictures.T - 0.5 * general[:, None]
     return Null(queries, float(statistic.mean()), float(statistic.std()))

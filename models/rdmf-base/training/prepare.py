@@ -41,8 +41,8 @@ from rdmf_cli.encoders.base import Encoder  # noqa: E402
 from rdmf_cli.errors import ModelError, RdmfError  # noqa: E402
 from rdmf_cli.fusion.inputs import snippet_inputs  # noqa: E402
 from rdmf_cli.learn.composites import (  # noqa: E402
+    HELD_OUT,
     SEEN,
-    UNSEEN,
     CameraConfig,
     Source,
     composite_bank,
@@ -63,6 +63,7 @@ from rdmf_cli.store import Store  # noqa: E402
 CODE = ("learn/layouts.py", "learn/rendering.py", "learn/timelines.py", "learn/composites.py", "fusion/inputs.py")
 CHUNK = 100  # photos encoded between two writes
 CAMERA = CameraConfig()
+FILMED = TimelineConfig(confusion=(0.0, 1.2))  # photos are easier than frames of a video
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Sizes:
     dev_photos: int = 500
 
 
-SMALL = Sizes(200, 0.4, 40, 40, 100, 6, 6, 150, 80, 60)
+SMALL = Sizes(400, 0.4, 60, 60, 80, 4, 6, 150, 80, 60)
 
 
 @dataclass
@@ -259,21 +260,21 @@ def validation(shop: Workshop) -> list[Example]:
     half = shop.sizes.validation // 2
     return [
         *timelines(shop, caption_bank(shop, photos), TimelineConfig(), half, "timeline", 3),
-        *timelines(shop, photo_bank(shop, photos), UNSEEN, half, "composite", 4),
+        *timelines(shop, photo_bank(shop, photos), FILMED, half, "composite", 4),
     ]
 
 
 def heldout_composites(shop: Workshop) -> list[Example]:
     bank = photo_bank(shop, shop.some("test", shop.sizes.test_photos))
-    return list(timelines(shop, bank, UNSEEN, shop.sizes.heldout, "composite", 5))
+    return list(timelines(shop, bank, HELD_OUT, shop.sizes.heldout, "composite", 5))
 
 
 def heldout_pairs(shop: Workshop) -> list[Example]:
     folder, half = shop.data / "published" / "features", shop.sizes.heldout // 2
     clip, marqo = clip_pairs(folder / "flickr8k_clip_vitb32_pairs"), marqo_pairs(folder / "marqo_fashionclip_pairs")
     return [
-        *timelines(shop, clip, UNSEEN, half, "clip-vitb32", 6),
-        *timelines(shop, marqo, UNSEEN, half, "marqo-fashion", 7),
+        *timelines(shop, clip, HELD_OUT, half, "clip-vitb32", 6),
+        *timelines(shop, marqo, HELD_OUT, half, "marqo-fashion", 7),
     ]
 
 
@@ -346,7 +347,7 @@ def identity(shop: Workshop) -> str:
     """What a set must have been made from to be kept."""
     code = [(ROOT / "rdmf_cli" / name).read_text(encoding="utf-8") for name in CODE]
     script = Path(__file__).read_text(encoding="utf-8")
-    settings = repr((shop.sizes, shop.seed, CAMERA, SEEN, UNSEEN))
+    settings = repr((shop.sizes, shop.seed, CAMERA, SEEN, FILMED, HELD_OUT))
     return _digest(shop.encoder.fingerprint, settings, script, *code)
 
 
