@@ -196,17 +196,20 @@ def _spans(
         if rng.random() < 0.15:
             shares[side] = 0
     gaps = max(free_s, 0.0) * shares / max(shares.sum(), 1e-9)
-    spans, now_s = [], 0.0
+    spans: list[tuple[float, float]] = []
+    now_s = -apart_s
     for i, length_s in enumerate(lengths):
-        start_s = now_s + gaps[i] + (apart_s if i else 0.0)
+        start_s = now_s + gaps[i] + apart_s
         frame_s = np.ceil(start_s / spacing_s) * spacing_s  # the first frame that could show it
-        stop_s = start_s + float(length_s)
-        if stop_s <= frame_s:  # too short to be sampled here: begin just before the frame
-            shift_s = frame_s - start_s - float(length_s) * rng.uniform(0.05, 0.95)
-            start_s, stop_s = start_s + shift_s, stop_s + shift_s
-        spans.append((float(start_s), float(min(stop_s, end_s))))
+        if start_s + length_s <= frame_s or frame_s >= end_s:  # no frame would: begin just before one
+            frame_s = min(frame_s, end_s - spacing_s)
+            start_s = max(frame_s - length_s * rng.uniform(0.05, 0.95), 0.0)
+        stop_s = min(start_s + length_s, end_s)
+        if start_s < now_s + apart_s - 1e-6:  # no room left at the end
+            break
+        spans.append((float(start_s), float(stop_s)))
         now_s = stop_s
-    return [(start_s, stop_s) for start_s, stop_s in spans if start_s + 0.05 < min(stop_s, end_s)] or [(0.0, end_s)]
+    return spans or [(0.0, end_s)]
 
 
 def _shots(
