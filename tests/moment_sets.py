@@ -1,61 +1,66 @@
-"""Made-up examples that a tiny network can learn: where the affinity is high, there the moment is."""
+"""Small made-up sets for moment retrieval in the public layout: features per video and query, annotations as JSON lines.
+
+What answers a query has its direction, all else a direction of its own, both with noise: learnable, and quickly so.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES
-from rdmf_cli.fusion.learned import FusionConfig
-from rdmf_cli.heads.moments import HeadConfig
-from rdmf_cli.learn.examples import Example
-from rdmf_cli.learn.moment_recipe import MomentDataConfig, MomentRecipe, MomentTraining
+ROWS, SPACING_S, DIM = 20, 2.0, 32
+NUM_LABELS = 3  # annotators
 
 
-def example(number: int, seed: int = 0, *, spacing_s: float = 2.0) -> Example:
-    """One query on 12 to 40 snippets; every third matches nothing."""
-    rng = np.random.default_rng([seed, number])
-    length = int(rng.integers(12, 41))
-    values = 0.5 * rng.standard_normal((length, len(INPUT_NAMES))).astype(np.float32)
-    query = 0.3 * rng.standard_normal(len(QUERY_NAMES)).astype(np.float32)
-    is_cut = np.zeros(length - 1, dtype=bool)
-    windows = np.zeros((0, 2), np.float32)
-    saliency = np.zeros(length, np.float32)
-    affinity = INPUT_NAMES.index("affinity")
-    values[:, affinity] -= 1
-    if number % 3:
-        start = int(rng.integers(1, length - 8))
-        end = start + int(rng.integers(3, 7))
-        windows = np.array([[start, end]], np.float32)
-        values[start:end, affinity] += 4
-        saliency[start:end] = 1
-        is_cut[[start - 1, end - 1]] = True
-        query[QUERY_NAMES.index("relevance")] += 2
-    distance = np.abs(rng.standard_normal(length - 1)).astype(np.float32) * 0.3
-    return Example(
-        name=f"{seed}-{number}",
-        values=values,
-        query=query,
-        distance=distance,
-        is_cut=is_cut,
-        spacing_s=spacing_s,
-        windows=windows,
-        saliency=saliency,
-        text=f"query {number}",
-    )
+def write_lines(file: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
 
 
-def examples(count: int, seed: int = 0) -> list[Example]:
-    return [example(number, seed) for number in range(count)]
+def annotation(query_id: int, video: str, windows: Sequence[Sequence[float]], **changes: Any) -> dict[str, Any]:
+    """A line; `changes` replace keys, None removes one."""
+    row = {"qid": query_id, "vid": video, "query": f"thing {query_id}", "duration": ROWS * SPACING_S}
+    row |= {"relevant_windows": [list(window) for window in windows], **changes}
+    return {key: value for key, value in row.items() if value is not None}
 
 
-FUSION = FusionConfig(hidden=16)
-HEAD = HeadConfig(num_slots=4, hidden=16, value_dim=8, edge_dim=8, coarse_layers=1, border_reach=(3,))
+def write_set(folder: Path, *, num_train: int = 4, num_validation: int = 2, seed: int = 0) -> Path:
+    """features/ with pictures, text and motion, train.jsonl and val.jsonl: two queries a video, the second one without
+    a match in every other video."""
+    rng = np.random.default_rng(seed)
+    for name in ("clip_features", "clip_text_features", "slowfast_features"):
+        (folder / "features" / name).mkdir(parents=True)
+    sides: dict[str, list[dict[str, Any]]] = {"train": [], "val": []}
+    for number in range(num_train + num_validation):
+        side = "train" if number < num_train else "val"
+        sides[side] += _video(folder / "features", number, rng)
+    for name, rows in sides.items():
+        write_lines(folder / f"{name}.jsonl", rows)
+    return folder
 
 
-def recipe(**training: Any) -> MomentRecipe:
-    """A quick training of a tiny network."""
-    chosen = {"epochs": 4, "rounds": 4, "batch_size": 8, "learning_rate": 5e-3, **training}
-    data = MomentDataConfig(training="train.npz", validation="validation.npz", layout="packs")
-    return MomentRecipe(data, fusion=FUSION, head=HEAD, training=MomentTraining(**chosen))
+def _video(features: Path, number: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    name = f"video{number}_60.0_100.0"
+    rows = rng.normal(size=DIM) + 0.6 * rng.normal(size=(ROWS, DIM))
+    lines = []
+    for place in range(2):
+        query_id = 10 * number + place
+        first = int(rng.integers(0, 6)) + 10 * place
+        last = first + int(rng.integers(2, 5))
+        direction = 2.0 * rng.normal(size=DIM)
+        is_there = place == 0 or number % 2 == 0
+        clips = list(range(first, last)) if is_there else []
+        rows[clips] += direction
+        tokens = rng.normal(size=(4, DIM)).astype(np.float16)
+        words = {"pooler_output": (direction + 0.5 * rng.normal(size=DIM)).astype(np.float16)}
+        np.savez(features / "clip_text_features" / f"qid{query_id}.npz", last_hidden_state=tokens, **words)
+        labels = {"relevant_clip_ids": clips, "saliency_scores": [[4, 3, 2]] * len(clips)}
+        windows = [[first * SPACING_S, last * SPACING_S]] if is_there else []
+        lines.append(annotation(query_id, name, windows, **labels))
+    np.savez(features / "clip_features" / f"{name}.npz", features=(5 * rows).astype(np.float32))
+    np.savez(features / "slowfast_features" / f"{name}.npz", features=rng.normal(size=(ROWS + 1, 6)))
+    return lines
