@@ -23,12 +23,12 @@ class MotionConfig:
     0.03 to 0.1 after 1 s and 0.1 after 4 s; scenes of one video have cosines of 0.4 to 0.9.
     """
 
-    wander: float = 0.5  # length of the AR(1) noise beside a picture of length 1: median over videos
+    wander: float = 0.45  # length of the AR(1) noise beside a picture of length 1: median over videos
     wander_spread: float = 0.5  # of its logarithm, over videos
     shot_spread: float = 0.6  # of the logarithm of both kinds of noise, over the shots of a video
-    memory_s: float = 5.0  # after which it has forgotten 63 %; median over shots
+    memory_s: float = 2.5  # after which it has forgotten 63 %; median over shots
     jitter: float = 0.04  # noise of single frames; median over shots
-    bursts: float = 0.9  # spread of the logarithm of how much single frames move
+    bursts: float = 0.7  # spread of the logarithm of how much single frames move
     still: float = 0.06  # share of shots in which nothing moves: slides, test cards
     static: float = 0.35  # share of shots whose camera does not move
 

@@ -37,6 +37,7 @@ class TimelineConfig:
     sharpened_real: float = 0.0  # share of timelines of real pictures whose encoder is made better than it is
     topical: float = 0.45  # share of videos whose scenes are all near in topic
     near_query: float = 0.5  # share of queries without a match that are near in topic to what is seen
+    label_share: float = 0.12  # share of queries for a class, if the bank has some
     most_alike: float = 0.6  # groups nearer than this (cosine of their means) may mean the same, and never meet
     most_alike_label: float = 0.45  # the same where the query names a class and not one picture
     bank_size: tuple[int, int] = (80, 300)  # background queries, as many as there are
@@ -178,7 +179,8 @@ class _Cast:
 
 def _cast(rng: np.random.Generator, bank: GroupBank, layout: Layout, config: TimelineConfig) -> _Cast:
     """Groups for the scenes, pictures of them for the shots, and the query."""
-    wanted = int(rng.integers(len(bank.is_label)))
+    asks_label = bank.is_label.any() and rng.random() < config.label_share
+    wanted = int(rng.choice(np.flatnonzero(bank.is_label))) if asks_label else int(rng.integers(len(bank.is_label)))
     num_scenes = max(shot.scene for shot in layout.shots) + 1
     is_topical = rng.random() < config.topical
     groups = np.concatenate([[wanted], _others(rng, bank, wanted, num_scenes - 1, config, near=is_topical)])
@@ -216,7 +218,7 @@ def _limit(bank: GroupBank, groups: Numbers, config: TimelineConfig) -> NDArray[
 def _others(
     rng: np.random.Generator, bank: GroupBank, wanted: int, count: int, config: TimelineConfig, *, near: bool
 ) -> Numbers:
-    """`count` groups that do not mean the same as `wanted`: any, or those near in topic."""
+    """`count` groups that do not mean the same as `wanted`: any, or those near in topic. Raises ValueError."""
     alike = bank.means @ bank.means[wanted]
     allowed = np.flatnonzero(
         alike < np.minimum(_limit(bank, np.array([wanted]), config), _limit(bank, _all(bank), config))
@@ -224,20 +226,23 @@ def _others(
     if near and len(allowed) > count:
         order = allowed[np.argsort(-alike[allowed])]
         allowed = order[: max(count, int(rng.integers(20, 200)))]
-    return np.asarray(rng.choice(allowed, count, replace=count > len(allowed)), np.int64)
+    if not len(allowed):
+        raise ValueError("the bank has no two groups that mean something else")
+    # Never more than half of them: a query that nothing answers needs a group that is not seen.
+    pool = rng.choice(allowed, min(max(count, 1), max(len(allowed) // 2, 1)), replace=False)
+    return np.asarray(pool if count == len(pool) else rng.choice(pool, count), np.int64)
 
 
 def _missing(rng: np.random.Generator, bank: GroupBank, seen: Numbers, config: TimelineConfig, *, near: bool) -> int:
     """A group that none of the groups `seen` means."""
     alike = bank.means @ bank.means[seen].T  # (G, seen)
     limit = np.minimum(_limit(bank, _all(bank), config)[:, None], _limit(bank, seen, config))
-    closest = np.where((alike < limit).all(axis=1), alike.max(axis=1), -np.inf)
-    closest[seen] = -np.inf
-    order = np.argsort(-closest)
-    allowed = order[: int(np.isfinite(closest).sum())]
+    closest = alike.max(axis=1)
+    closest[seen] = np.inf
+    allowed = np.flatnonzero((alike < limit).all(axis=1) & np.isfinite(closest))
     if not len(allowed):
-        return int(np.setdiff1d(_all(bank), seen)[0])
-    return int(rng.choice(allowed[:60] if near else allowed))
+        return int(closest.argmin())
+    return int(rng.choice(allowed[np.argsort(-closest[allowed])][:60] if near else allowed))
 
 
 def _all(bank: GroupBank) -> Numbers:
