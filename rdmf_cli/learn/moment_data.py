@@ -140,8 +140,13 @@ def measured_bank(features: FeatureSet, annotations: Sequence[Annotation]) -> Ba
 
 
 def edges_s(timeline: Timeline) -> Floats:
-    """(T+1,) where snippets begin and end: at the cut where there is one between two, else where the later begins."""
+    """(T+1,) where snippets begin and end: at the cut where there is one between two, else where the later begins.
+
+    Nobody sees where between two frames a cut lies, and decoding puts a border near a cut on the cut
+    (heads/moment_decode.py); so a moment that begins at a cut has a whole number for its beginning.
+    """
     edges = np.append(np.where(np.isnan(timeline.cut_s), timeline.starts_s, timeline.cut_s), timeline.end_s)
+    edges[0] = 0.0
     return np.maximum.accumulate(edges)
 
 
