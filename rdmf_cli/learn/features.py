@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.lines import Line
-from rdmf_cli.heads.decode import Timeline
-from rdmf_cli.layout import (
+from rdmf_cli.feature_folder import (
     TEXT_FOLDER,
     VIDEO_FOLDER,
     Bank,
@@ -28,6 +27,7 @@ from rdmf_cli.layout import (
     read_bank,
     video_stem,
 )
+from rdmf_cli.heads.decode import Timeline
 
 Floats = NDArray[np.float32]
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.highlights import CLIP_S
+from rdmf_cli.feature_folder import Bank
 from rdmf_cli.fusion.inputs import mean_of_nearest, snippet_inputs
 from rdmf_cli.heads.decode import Timeline
-from rdmf_cli.layout import Bank
 from rdmf_cli.learn.annotations import Annotation, check_disjoint, read_annotations, split_by_video
 from rdmf_cli.learn.examples import Example
 from rdmf_cli.learn.features import FeatureFolders, FeatureSet, VideoRows

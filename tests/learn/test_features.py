@@ -11,7 +11,7 @@ import pytest
 
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.lines import Line
-from rdmf_cli.layout import Bank, write_bank
+from rdmf_cli.feature_folder import Bank, write_bank
 from rdmf_cli.learn.features import FeatureFolders, FeatureSet
 from tests.moment_sets import DIM, ROWS, write_set
 

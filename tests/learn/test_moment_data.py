@@ -9,9 +9,9 @@ import pytest
 
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.lines import Line
+from rdmf_cli.feature_folder import Bank, read_bank, write_bank
 from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES
 from rdmf_cli.heads.decode import Timeline
-from rdmf_cli.layout import Bank, read_bank, write_bank
 from rdmf_cli.learn.annotations import Annotation, read_annotations
 from rdmf_cli.learn.features import FeatureFolders, FeatureSet
 from rdmf_cli.learn.moment_data import (

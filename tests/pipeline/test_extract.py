@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rdmf_cli.errors import OutputError, UsageError, VideoError
-from rdmf_cli.layout import read_bank
+from rdmf_cli.feature_folder import read_bank
 from rdmf_cli.pipeline import extract as module
 from rdmf_cli.pipeline.answer import SearchOptions
 from rdmf_cli.pipeline.calibration import calibrate
