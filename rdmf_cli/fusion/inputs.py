@@ -85,7 +85,9 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return self._make(None if part is None else part.to(device) for part in self)
+        values, query, distance, is_cut, valid, spacing_s = (part.to(device) for part in self[:6])
+        features, words = (None if part is None else part.to(device) for part in self[6:])
+        return Batch(values, query, distance, is_cut, valid, spacing_s, features, words)
 
 
 class Item(NamedTuple):
@@ -230,7 +232,7 @@ def neighbour_distance(features: Tensor) -> Tensor:
 
 
 def _parts(features: Tensor, cosines: Tensor, bank_cosines: Tensor) -> _Parts:
-    """Affinity of features (T, D) from cosines (Q, T), (M, T), step by step: affinity.py's `affinity` with its parts."""
+    """Affinity of features (T, D) from cosines (Q, T), (M, T), step by step: `affinity` with its parts."""
     if len(bank_cosines) < 2:
         nothing = torch.zeros_like(cosines)
         return _Parts(nothing, nothing, nothing, nothing, cosines.new_ones(()))
