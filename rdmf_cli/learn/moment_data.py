@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.highlights import CLIP_S
+from rdmf_cli.feature_folder import Bank
 from rdmf_cli.fusion.inputs import mean_of_nearest, snippet_inputs
 from rdmf_cli.heads.decode import Timeline
-from rdmf_cli.layout import Bank
 from rdmf_cli.learn.annotations import Annotation, check_disjoint, read_annotations, split_by_video
 from rdmf_cli.learn.examples import Example
 from rdmf_cli.learn.features import FeatureFolders, FeatureSet, VideoRows
@@ -140,8 +140,13 @@ def measured_bank(features: FeatureSet, annotations: Sequence[Annotation]) -> Ba
 
 
 def edges_s(timeline: Timeline) -> Floats:
-    """(T+1,) where snippets begin and end: at the cut where there is one between two, else where the later begins."""
+    """(T+1,) where snippets begin and end: at the cut where there is one between two, else where the later begins.
+
+    Nobody sees where between two frames a cut lies, and decoding puts a border near a cut on the cut
+    (heads/moment_decode.py); so a moment that begins at a cut has a whole number for its beginning.
+    """
     edges = np.append(np.where(np.isnan(timeline.cut_s), timeline.starts_s, timeline.cut_s), timeline.end_s)
+    edges[0] = 0.0
     return np.maximum.accumulate(edges)
 
 

@@ -123,7 +123,8 @@ def test_queries_of_a_test_set_need_no_labels(tmp_path):
 def test_a_split_shares_no_video_and_is_always_the_same(tmp_path):
     file = lines_of(tmp_path, *(annotation(i, f"v{i // 3}", [[0, 4]]) for i in range(30)))
     train, validation = split_by_video(read_annotations(file), 0.3, seed=1)
-    assert len(train) == 21 and len(validation) == 9
+    assert len(train) == 21
+    assert len(validation) == 9
     check_disjoint(train, validation)
     again = split_by_video(read_annotations(file), 0.3, seed=1)
     assert [one.query_id for one in again[1]] == [one.query_id for one in validation]
