@@ -298,6 +298,7 @@ def development(shop: Workshop) -> list[Example]:
             null_spread=null.spread,
         )
         edges_s = np.append(timeline.starts_s, timeline.end_s)
+        cut_at = np.interp(timeline.cut_s[1:], edges_s, np.arange(len(edges_s))).astype(np.float32)  # nan stays nan
         for i, row in enumerate(own):
             windows_s = np.asarray(row["relevant_windows"], np.float64).reshape(-1, 2)
             inside = (timeline.starts_s[:, None] >= windows_s[:, 0] - 1e-3) & (
@@ -314,6 +315,7 @@ def development(shop: Workshop) -> list[Example]:
                     windows=np.interp(windows_s, edges_s, np.arange(len(edges_s))).astype(np.float32),
                     saliency=inside.any(axis=1).astype(np.float32),
                     text=row["query"],
+                    cut_at=cut_at,
                 )
             )
     return examples
