@@ -168,7 +168,7 @@ def test_many_answers_are_still_a_picture_that_viewers_open(monkeypatch: pytest.
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot, "find_spec", lambda name: None)
+    monkeypatch.setattr(figures, "find_spec", lambda name: None)
     with pytest.raises(OutputError, match="needs matplotlib") as error:
         plot.plot([finding_of()], ".png")
     assert "pip install 'rdmf-cli[plot]'" in error.value.hint
