@@ -128,8 +128,8 @@ def _make(wish: Wish, settings: Any, chosen: dict[str, Any], *, use_store: bool)
 
     session.use_ffmpeg(settings)
     with console.rich_progress() as progress:
-        mode = session.mode(settings) if wish.query else None
         encoder = session.encoder(settings, chosen["batch_size"], progress)
+        mode = session.mode(settings, encoder) if wish.query else None
         session.warn_of_long_queries((wish.query,) if wish.query else (), encoder, progress)
         with session.store(settings, progress, wanted=use_store) as store:
             from rdmf_cli.pipeline.answer import SearchOptions

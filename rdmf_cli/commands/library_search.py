@@ -102,8 +102,8 @@ def search_library(
     session.use_ffmpeg(settings)
     with console.rich_progress() as progress:
         with opened_store(settings, progress) as store:
-            mode = session.mode(settings)
             encoder = session.encoder(settings, batch_size, progress)
+            mode = session.mode(settings, encoder)
             session.warn_of_long_queries((*texts, *extras.negatives), encoder, progress)
             started = time.perf_counter()
             library = open_library(store, encoder, mode, progress)

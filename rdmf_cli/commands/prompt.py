@@ -52,8 +52,8 @@ class Shell:
         session.use_ffmpeg(self.settings)
         videos = inputs.find(self.places) if self.places else []
         with console.rich_progress() as progress, self._store(progress, needed=not videos) as store:
-            mode = session.mode(self.settings)
             encoder = session.encoder(self.settings, _BATCH_SIZE, progress)
+            mode = session.mode(self.settings, encoder)
             if videos:
                 ask = self._of_videos(videos, store, encoder, mode, progress)
             else:

@@ -150,8 +150,8 @@ def answer_all(
 
     session.use_ffmpeg(settings)
     with console.rich_progress() as progress:
-        mode = session.mode(settings)
         encoder = session.encoder(settings, chosen["batch_size"], progress)
+        mode = session.mode(settings, encoder)
         session.warn_of_long_queries((*queries, *extras.negatives), encoder, progress)
         report = Report(view, encoder, progress, model=results.model_of(mode), facts=results.facts_of(mode))
         with session.store(settings, progress, wanted=use_store) as store:

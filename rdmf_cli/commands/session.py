@@ -36,11 +36,11 @@ def encoder(settings: Settings, batch_size: int, progress: Progress) -> Any:
         progress.finish()
 
 
-def mode(settings: Settings) -> Any:
-    """Fusion and head that the settings name: pattern mode or a trained model. Raises ModelError."""
+def mode(settings: Settings, encoder: Any) -> Any:
+    """Fusion and head that the settings name: pattern mode, or a model that fits the encoder. Raises ModelError."""
     from rdmf_cli.pipeline.learned import open_mode
 
-    return open_mode(settings.model, settings.models)
+    return open_mode(settings.model, settings.models, encoder)
 
 
 @contextmanager

@@ -68,7 +68,6 @@ def _result(one: Explained) -> dict[str, Any]:
         "cuts_s": [round(cut_s, 3) for cut_s in finding.cuts_s],
         "times_s": [round(float(time_s), 3) for time_s in finding.times_s],
         "affinity": _numbers(trace.affinity),
-        "conductance": _numbers(trace.conductance),
         "channels": [
             {"wavelength_s": None if math.isnan(length) else round(length, 3), "u": _numbers(u), "v": _numbers(v)}
             for length, u, v in zip(trace.wavelengths_s, trace.u, trace.v, strict=True)

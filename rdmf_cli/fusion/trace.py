@@ -22,13 +22,12 @@ class Trace:
     u: Curve  # (C, T) substrate, in [0, 1]
     v: Curve  # (C, T) activator, ≥ 0: the evidence that was left standing
     activity: Curve  # (T,) ≥ 0, what the moments grew from: v over all channels, or what takes its place
-    conductance: Curve  # (T-1,) in [0, 1] between neighbours; 0 across a cut
     wavelengths_s: tuple[float, ...]  # (C,) seconds that each channel prefers; nan where it prefers none
 
     def __post_init__(self) -> None:
         num_channels, num_snippets = self.v.shape
-        shapes = (self.u.shape, self.affinity.shape, self.activity.shape, self.conductance.shape)
-        if shapes != (self.v.shape, (num_snippets,), (num_snippets,), (max(num_snippets - 1, 0),)):
+        shapes = (self.u.shape, self.affinity.shape, self.activity.shape)
+        if shapes != (self.v.shape, (num_snippets,), (num_snippets,)):
             raise ValueError(f"curves of different length: {shapes}")
         if len(self.wavelengths_s) != num_channels:
             raise ValueError(f"{len(self.wavelengths_s)} wavelengths of {num_channels} channels")

@@ -103,6 +103,7 @@ def answer_of(
     moments: Sequence[Moment],
     saliency: NDArray[np.float32],
     relevance: float,
+    cutoff: float = CUTOFF,
     trace: Trace | None = None,
 ) -> Answer:
     """The answer to query `number`. moments: best first; without any there is nothing to be confident of."""
@@ -112,7 +113,7 @@ def answer_of(
         video_id=indexed.video_id,
         duration_s=timeline.end_s,
         query=query.label,
-        relevance=Relevance(relevance if moments else 0.0, CUTOFF),
+        relevance=Relevance(relevance if moments else 0.0, cutoff),
         moments=tuple(moments),
         times_s=timeline.starts_s,
         saliency=saliency,
@@ -143,6 +144,5 @@ def _trace(pattern: Pattern, number: int, timeline: Timeline) -> Trace:
         u=u[None],
         v=v[None],
         activity=v,
-        conductance=pattern.conductance.float().numpy(),
         wavelengths_s=(preferred_wavelength_s(pattern_system(PATTERN, timeline.spacing_s), timeline.spacing_s),),
     )
