@@ -39,7 +39,7 @@ _GAIN, _DEPTH, _MARGIN = (1.1, 6.0), (0.05, 0.97), (0.1, 4.0)
 _FIRST_GAINS, _FIRST_DEPTHS, _FIRST_MARGIN = (1.44, 2.5), (0.88, 0.6), 1.0
 _MAX_LOG_CATALYSIS = 3.0
 _IGNITION, _SEED = 0.25, 0.02  # v at the start and s, per unit of evidence; as in pattern mode, per unit of its own
-_FIRST_ACTIVITY = 8.0
+_FIRST_ACTIVITY = 2.0
 
 
 class ChannelBank(nn.Module):
@@ -115,14 +115,8 @@ class ReactionBlock(nn.Module):
         start, evidence, log_catalysis, flow = self.drive(self.norm(x)).transpose(1, 2).chunk(4, dim=1)
         evidence = nn.functional.softplus(evidence)
         catalysis = (_MAX_LOG_CATALYSIS * torch.tanh(log_catalysis / _MAX_LOG_CATALYSIS)).exp()
-        u, v = self._run(
-            start.sigmoid(),
-            evidence,
-            catalysis,
-            self.conductance(flow, batch),
-            batch,
-            num_steps or self.config.num_steps,
-        )
+        edges, steps = self.conductance(flow, batch), num_steps or self.config.num_steps
+        u, v = self._run(start.sigmoid(), evidence, catalysis, edges, batch, steps)
         return self.readout(torch.cat((u, v), dim=1).transpose(1, 2)), u, v
 
     def conductance(self, flow: Tensor, batch: Batch) -> Tensor:
@@ -189,9 +183,10 @@ class ReactionDiffusionFusion(nn.Module):
         """Plain numbers of every channel of every block at this spacing, block by block, for catalysis 1."""
         found = []
         for block in self.reactions:
-            system = block.bank.system(torch.tensor([spacing_s], dtype=block.leak.dtype, device=block.leak.device))
+            assert isinstance(block, ReactionBlock)
+            system = block.bank.system(block.leak.new_tensor([spacing_s]))
             feed, kill, diff_u, diff_v = (
-                x.double().cpu().expand(1, -1)[0].tolist()
+                torch.as_tensor(x).double().cpu().expand(1, -1)[0].tolist()
                 for x in (system.feed, system.kill, system.diff_u, system.diff_v)
             )
             found += [GrayScott(*values) for values in zip(feed, kill, diff_u, diff_v, strict=True)]
