@@ -190,8 +190,8 @@ def _draw_moments(axes: Axes, finding: Finding) -> None:
         end_s, colour = min(moment.end_s, finding.duration_s), palette.of_rank(rank)
         axes.axvspan(moment.start_s, end_s, color=colour, alpha=0.25, linewidth=0, label=f"moment {rank}")
         axes.annotate(
-            str(rank), ((moment.start_s + end_s) / 2, 1.0), xytext=(0, 2), textcoords="offset points",
-            annotation_clip=False, ha="center", va="bottom", fontsize=8, fontweight="bold", color=palette.INK,
+            str(rank), ((moment.start_s + end_s) / 2, 1.0), xytext=(0, -2), textcoords="offset points",
+            ha="center", va="top", fontsize=8, fontweight="bold", color=palette.INK,
         )  # fmt: skip
     axes.set(ylim=(0, 1), yticks=[0, 0.5, 1])
 
