@@ -42,6 +42,7 @@ __all__ = ["Library", "LibraryAnswer", "LibraryHit", "LibraryOptions", "Twin", "
 
 _MORE_VIDEOS = 24  # candidates beyond what would fill the ranking
 _ALIKE = 0.88  # of the way from unrelated pictures to equal ones, from which two show the same
+_LEAST_JUDGED = 8  # videos that a mode with a relevance of its own answers, however short the ranking
 _ROUNDING = 0.004  # by which half precision may change a cosine
 _DOUBT = 0.02  # beyond that, the index has something else than the features
 _NO_RATE = Fraction(25)
@@ -125,8 +126,10 @@ class Library:
         best = Relevance(0.0, CUTOFF)
         waiting = self._by_relevance(leads, encoded, number)
         # The best moment of a video scores what its relevance is, and they come in that order: as many videos as the
-        # ranking has places fill it, unless some are merged or left out.
-        while batch := list(islice(waiting, max(1, options.top - len(ranked)))):
+        # ranking has places fill it, unless some are merged or left out. A mode that judges relevance itself may order
+        # them otherwise, so it sees a few more.
+        least = _LEAST_JUDGED if self.mode.judges_relevance else 1
+        while batch := list(islice(waiting, max(least, options.top - len(ranked)))):
             most, shown = self._judged(batch, encoded, number, options)
             best = max(best, most, key=lambda relevance: relevance.score)
             if not shown:
