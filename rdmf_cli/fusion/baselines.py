@@ -98,7 +98,7 @@ class _EncoderLayer(nn.Module):
         hidden = x.shape[-1]
         ask, offer = nn.functional.linear(normed + positions, weight[: 2 * hidden], bias[: 2 * hidden]).chunk(2, dim=-1)
         tell = nn.functional.linear(normed, weight[2 * hidden :], bias[2 * hidden :])
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (ask, offer, tell))
+        q, k, v = (part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2) for part in (ask, offer, tell))
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=valid[:, None, None, :])
         x = x + self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
         result: Tensor = x + self.dropout(self.feed(self.feed_norm(x)))
@@ -134,7 +134,7 @@ class QueryDependentFusion(_Baseline):
 
     def fuse(self, x: Tensor, batch: Batch) -> Tensor:
         """x (B, T, H) → (B, T, H)."""
-        tokens = self.tokens(batch.query / (MAX_INPUT / 2)).unflatten(-1, (_NUM_TOKENS, -1))
+        tokens = self.tokens(batch.query / (MAX_INPUT / 2)).reshape(len(x), _NUM_TOKENS, -1)
         known = batch.valid.new_ones(tokens.shape[:2])
         for ask in self.ask:
             x = ask(x, tokens, known)

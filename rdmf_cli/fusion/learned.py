@@ -112,7 +112,8 @@ class ReactionBlock(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch, num_steps: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, H) → the sequence's change (B, T, H), u, v (B, C, T)."""
-        start, evidence, log_catalysis, flow = self.drive(self.norm(x)).transpose(1, 2).chunk(4, dim=1)
+        drive = self.drive(self.norm(x)).to(x.dtype)  # not in bfloat16: steps add up what it would round away
+        start, evidence, log_catalysis, flow = drive.transpose(1, 2).contiguous().chunk(4, dim=1)
         evidence = nn.functional.softplus(evidence)
         catalysis = (_MAX_LOG_CATALYSIS * torch.tanh(log_catalysis / _MAX_LOG_CATALYSIS)).exp()
         edges, steps = self.conductance(flow, batch), num_steps or self.config.num_steps
@@ -176,7 +177,7 @@ class ReactionDiffusionFusion(nn.Module):
             x = mixing(x + change, batch.valid)
         weights = nn.functional.softplus(self.strength) * self.pooling.softmax(dim=0)
         sequence = torch.where(batch.valid[..., None], self.norm(x), 0.0)
-        return Fused(sequence, u, v, torch.einsum("c,bct->bt", weights, v))
+        return Fused(sequence, u, v, (weights[:, None] * v).sum(dim=1))
 
     @torch.no_grad()
     def systems(self, spacing_s: float) -> list[GrayScott]:
