@@ -66,7 +66,8 @@ def is_plain_name(name: str) -> bool:
 def write_arrays(file: Path, arrays: Mapping[str, Any]) -> None:
     """Write an npz file that is complete or not there at all. Texts are allowed. Raises OutputError."""
     stream = io.BytesIO()
-    np.savez(stream, **{name: np.asarray(array) for name, array in arrays.items()})
+    packed: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    np.savez(stream, **packed)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_file(file, [stream.getvalue()])
@@ -90,7 +91,9 @@ def read_arrays(file: Path, wanted: Iterable[str] | None = None) -> dict[str, ND
         raise
     except Exception as error:  # numpy and zipfile have errors of many kinds for files that are damaged
         is_pickle = isinstance(error, ValueError) and "allow_pickle" in str(error)
-        what = "holds Python objects (a pickle), which may run code and are not read" if is_pickle else "damaged, no npz"
+        what = (
+            "holds Python objects (a pickle), which may run code and are not read" if is_pickle else "damaged, no npz"
+        )
         raise UsageError(f"{file}: {what}") from error
 
 

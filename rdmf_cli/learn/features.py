@@ -90,7 +90,9 @@ class FeatureSet:
         self.folder, self.folders = folder, folders or FeatureFolders()
         for name in (self.folders.video, self.folders.text, *self.folders.more):
             if not (folder / name).is_dir():
-                raise UsageError(f"{folder / name}: no such folder of features", hint=f"in {folder}: {_content(folder)}")
+                raise UsageError(
+                    f"{folder / name}: no such folder of features", hint=f"in {folder}: {_content(folder)}"
+                )
         self.bank: Bank | None = read_bank(folder)
         self._concatenate = concatenate
         self._encoder = encoder or (self.bank.encoder if self.bank else "")
@@ -204,7 +206,9 @@ def _unit_rows(file: Path, values: NDArray[Any]) -> Floats:
 def _timeline(file: Path, arrays: dict[str, NDArray[Any]], num_rows: int, spacing_s: float) -> Timeline:
     """When the rows are: as the file says, or evenly spaced and without cuts, which public sets don't know."""
     if "times_s" not in arrays:
-        return Timeline(np.arange(num_rows) * spacing_s, np.full(num_rows, np.nan), num_rows * spacing_s)
+        return Timeline(
+            np.arange(num_rows, dtype=np.float64) * spacing_s, np.full(num_rows, np.nan), num_rows * spacing_s
+        )
     starts_s = arrays["times_s"]
     cut_s = arrays.get("cut_s", np.full(num_rows, np.nan))
     is_sound = starts_s.shape == cut_s.shape == (num_rows,) and starts_s.dtype.kind == cut_s.dtype.kind == "f"

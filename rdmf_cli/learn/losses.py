@@ -148,7 +148,7 @@ def _place_losses(
     layer_weights: Tensor,
     config: LossConfig,
 ) -> dict[str, Tensor]:
-    """Distance, giou and border of the matched slots, and with less weight of those that lie well without a match."""
+    """Distance, giou and border: the mean over the matched slots, and over those that lie well without a match."""
     iou = _known_iou(spans.detach(), windows, exists)
     best, nearest = iou.max(dim=-1)
     helps = (match < 0) & slot_valid & (best >= config.helper_overlap)
@@ -157,7 +157,7 @@ def _place_losses(
     # (L, B, S, 2): the window of each slot
     aims = windows.expand(len(spans), -1, -1, -1).gather(2, index[..., None].expand(*index.shape, 2))
     apart = (spans - aims).abs()
-    count = exists.sum().clamp(min=1)
+    count = weight.sum().clamp(min=1)
     return {
         "distance": (weight * apart.sum(dim=-1) / _width(aims)).sum() / count,
         "giou": (weight * (1 - overlap(spans, aims).giou)).sum() / count,

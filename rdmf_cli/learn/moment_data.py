@@ -30,7 +30,6 @@ _BANK_SIZE = 512  # training queries that stand in for a bank
 _NULL_VIDEOS, _NULL_SNIPPETS = 64, 16  # what the null statistic is measured on where no bank tells it
 _LEAST_QUERIES = 2
 _GENERALITY_SHARE = 0.5  # as in fusion/inputs.py
-_SAME = 0.999  # cosine from which two queries are one
 
 
 @dataclass(frozen=True)
@@ -85,13 +84,13 @@ def load_layout(
         check_disjoint(train, validation)
     features = FeatureSet(config.features, config.folders, concatenate=config.with_features, encoder=encoder)
     bank = features.bank or measured_bank(features, train)
-    sides = [load_examples(features, side, bank, progress) for side in (train, validation)]
+    examples = [load_examples(features, side, bank, progress) for side in (train, validation)]
     if feature_dim is not None and features.num_dims != feature_dim:
         raise ModelError(
             f"{config.features}: the features have {features.num_dims} dimensions, the model takes {feature_dim}",
             hint="rdmf extract --encoder NAME with the encoder of the model, and the same 'more' folders",
         )
-    return MomentData(*sides, bank, features.num_dims)
+    return MomentData(examples[0], examples[1], bank, features.num_dims)
 
 
 def load_examples(
@@ -157,8 +156,7 @@ def snippet_saliency(annotation: Annotation, edges: Floats) -> Rows:
     Where labels say nothing of most of a snippet, past the last whole clip, it is nan.
     """
     if annotation.saliency is None:
-        ends = np.linspace(0, 1, 2)
-        borders = np.unique(np.concatenate([ends * edges[-1], annotation.windows_s.ravel()]))
+        borders = np.unique(np.concatenate([[0.0, edges[-1]], annotation.windows_s.ravel()]))
         middles = (borders[1:] + borders[:-1]) / 2
         inside = (annotation.windows_s[:, 0, None] <= middles) & (middles < annotation.windows_s[:, 1, None])
         values = inside.any(axis=0).astype(np.float64)
@@ -210,7 +208,9 @@ def _windows(one: Annotation, edges: Floats) -> Rows:
     windows = in_snippets(one.windows_s, edges)
     for (start_s, end_s), (start, end) in zip(one.windows_s.tolist(), windows.tolist(), strict=True):
         if end - start < 1e-6:
-            raise one.line.error(f"the window [{start_s:g}, {end_s:g}] is outside the video, which ends at {edges[-1]:g} s")
+            raise one.line.error(
+                f"the window [{start_s:g}, {end_s:g}] is outside the video, which ends at {edges[-1]:g} s"
+            )
     return windows.astype(np.float32)
 
 

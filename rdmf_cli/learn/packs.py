@@ -6,6 +6,7 @@ mean something else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
@@ -53,7 +54,8 @@ def save_pack(path: Path, examples: Sequence[Example], facts: dict[str, Any] | N
             np.savez(file, allow_pickle=False, **arrays)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: the pack can't be written: {error}") from error
 
 
@@ -74,7 +76,8 @@ def pack_facts(path: Path) -> dict[str, Any]:
 
 def _read(path: Path, *, only_meta: bool = False) -> tuple[Arrays, dict[str, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as opened:
+        # numpy does not close a damaged file that it has opened itself.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
             [line] = _texts(opened["meta"])
             meta = json.loads(line)
             arrays = {} if only_meta else {name: opened[name] for name in opened.files}
@@ -95,17 +98,25 @@ def _unpacked(arrays: Arrays) -> list[Example]:
     names, texts = _texts(arrays["name"]), _texts(arrays["text"])
     has_features = "features" in arrays
     ragged = (*_RAGGED, *(("features",) if has_features else ()))
-    rows = {name: np.split(arrays[name], _inner(arrays[f"{name}_offsets"], arrays[name], len(names))) for name in ragged}
+    rows = {
+        name: np.split(arrays[name], _inner(arrays[f"{name}_offsets"], arrays[name], len(names))) for name in ragged
+    }
     query, spacing_s = arrays["query"], arrays["spacing_s"]
     if len(texts) != len(names) or len(query) != len(names) or len(spacing_s) != len(names):
         raise ValueError("its parts do not fit")
+    if arrays["values"].shape[1:] != (len(INPUT_NAMES),) or query.shape[1:] != (len(QUERY_NAMES),):
+        raise ValueError("its inputs have another width")
+    if not all(np.isfinite(arrays[name]).all() for name in ("values", "query", "distance", "windows", "spacing_s")):
+        raise ValueError("it holds what is no number")
     examples = []
     for i, name in enumerate(names):
         parts = {key: rows[key][i] for key in ragged}
         if len(parts["distance"]) != len(parts["values"]) - 1 or len(parts["saliency"]) != len(parts["values"]):
             raise ValueError(f"the lengths of {name} do not fit")
         words = arrays["words"][i] if has_features else None
-        examples.append(Example(name=name, query=query[i], spacing_s=float(spacing_s[i]), words=words, text=texts[i], **parts))
+        examples.append(
+            Example(name=name, query=query[i], spacing_s=float(spacing_s[i]), words=words, text=texts[i], **parts)
+        )
     return examples
 
 

@@ -23,17 +23,19 @@ class MotionConfig:
     0.03 to 0.1 after 1 s and 0.1 after 4 s; scenes of one video have cosines of 0.4 to 0.9.
     """
 
-    wander: float = 0.35  # length of the AR(1) noise beside a picture of length 1: median over videos
-    wander_spread: float = 0.55  # of its logarithm, over videos; and over shots, half of it
-    memory_s: float = 3.0  # after which it has forgotten 63 %; median over shots
-    jitter: float = 0.08  # noise of single frames
-    burst: float = 0.07  # chance of a frame to move three times as much
+    wander: float = 0.45  # length of the AR(1) noise beside a picture of length 1: median over videos
+    wander_spread: float = 0.5  # of its logarithm, over videos
+    shot_spread: float = 0.6  # of the logarithm of both kinds of noise, over the shots of a video
+    memory_s: float = 2.5  # after which it has forgotten 63 %; median over shots
+    jitter: float = 0.04  # noise of single frames; median over shots
+    bursts: float = 0.7  # spread of the logarithm of how much single frames move
+    still: float = 0.06  # share of shots in which nothing moves: slides, test cards
     static: float = 0.35  # share of shots whose camera does not move
 
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """What an encoder's pictures are like, for rendering."""
+    """What an encoder's pictures are like, for rendering. All without what every picture of the encoder shares."""
 
     directions: Floats  # (R, D) unit length: how pictures of one thing differ
     black: Floats  # (D,) unit length: a black frame
@@ -52,10 +54,10 @@ def render(
     palette: Palette,
     config: MotionConfig,
 ) -> Floats:
-    """Features of the video, (T, D) of unit length.
+    """Content of the video's frames, (T, D) of unit length: features without what every picture of the encoder shares.
 
-    pictures: one for each shot, (V, D): views along its camera's path, of which a shot sees a part; common (D,): the
-    picture that stands for what all frames share.
+    pictures: one for each shot, (V, D) of unit length: views along its camera's path, of which a shot sees a part;
+    common (D,): the picture that stands for what all frames of this video share.
     """
     shares, black = layout.shares()  # (T, shots), (T,)
     sameness = rng.uniform(*layout.style.sameness)
@@ -94,22 +96,26 @@ def _movement(
     rng: np.random.Generator, count: int, spacing_s: float, wander: float, palette: Palette, config: MotionConfig
 ) -> Floats:
     """(count, D) of AR(1) noise with the jitter of single frames."""
-    amount = wander * rng.lognormal(0.0, config.wander_spread / 2)
+    if rng.random() < config.still:
+        return np.zeros((count, palette.directions.shape[1]), np.float32)
+    amount, jitter = rng.lognormal(np.log([wander, config.jitter]), config.shot_spread)
     keep = float(np.exp(-spacing_s / rng.lognormal(np.log(config.memory_s), 0.6)))
     steps = rng.standard_normal((count, _RANK)).astype(np.float32)
-    steps[rng.random(count) < config.burst] *= 3
+    steps *= rng.lognormal(-(config.bursts**2), config.bursts, (count, 1)).astype(np.float32)  # mean square 1
     state = rng.standard_normal(_RANK).astype(np.float32)
     walk = np.empty_like(steps)
     for t in range(count):
         state = state * keep + steps[t] * np.sqrt(1 - keep**2)
         walk[t] = state
-    return amount * _noise(rng, palette, count, walk) + config.jitter * _noise(rng, palette, count)
+    return np.asarray(amount * _noise(rng, palette, count, walk) + jitter * _noise(rng, palette, count), np.float32)
 
 
 _RANK = 24  # directions that one shot moves along
 
 
-def _noise(rng: np.random.Generator, palette: Palette, count: int, weights: NDArray[np.float32] | None = None) -> Floats:
+def _noise(
+    rng: np.random.Generator, palette: Palette, count: int, weights: NDArray[np.float32] | None = None
+) -> Floats:
     """(count, D) of length about 1: half along the palette's directions, half along any."""
     directions = palette.directions[rng.integers(0, len(palette.directions), _RANK // 2)]
     anywhere = unit(rng.standard_normal((_RANK - _RANK // 2, directions.shape[1])).astype(np.float32))
