@@ -9,7 +9,7 @@ serve as well: their frames in order are their views.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,9 +103,7 @@ def black_frame(encoder: Encoder) -> Floats:
     return np.asarray(encoder.encode_images(np.zeros((1, *encoder.frame_size_px(640, 360), 3), np.uint8))[0])
 
 
-def composite_bank(
-    sources: Sequence[Source], encoder: Encoder, null: Null, *, background: Floats | None = None
-) -> GroupBank:
+def composite_bank(sources: Sequence[Source], encoder: Encoder, null: Null) -> GroupBank:
     """A group bank of real pictures: each captioned source is a group, all sources of one class are one.
 
     Its timelines are composite videos. null: the encoder's calibration, as a search uses it.
@@ -132,7 +130,6 @@ def composite_bank(
         view_group=view_group,
         is_label=np.asarray(labels, bool),
         of_words=False,
-        background=background,
         black=black_frame(encoder),
         null=null,
     )
@@ -142,8 +139,3 @@ def label_texts(label: str) -> tuple[str, ...]:
     """Ways to ask for a class."""
     article = "an" if label[:1].lower() in "aeiou" else "a"
     return (label, f"{article} {label}", f"a picture of {article} {label}", f"{article} {label} is seen")
-
-
-def with_layout(config: TimelineConfig, **changes: object) -> TimelineConfig:
-    """The config with other values of its layout."""
-    return replace(config, layout=replace(config.layout, **changes))  # type: ignore[arg-type]

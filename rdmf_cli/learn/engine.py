@@ -84,7 +84,8 @@ class FabricEngine:
 
     def setup(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
         """Wrapped by Fabric, on the device."""
-        return self._fabric.setup(network, optimizer)
+        wrapped, stepped = self._fabric.setup(network, optimizer)
+        return wrapped, stepped
 
     def backward(self, loss: Tensor) -> None:
         """Through Fabric's strategy and precision."""

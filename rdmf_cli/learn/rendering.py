@@ -1,7 +1,8 @@
 """From a layout and the pictures of its shots to the features of a video, snippet by snippet.
 
 Between two frames of one shot the feature of a real video moves a little, in bursts, and wanders off over seconds: an
-AR(1) process along the directions in which pictures of the encoder differ. All frames of a video also have something
+AR(1) process along the directions in which pictures of the encoder differ. Other things come into the picture and go,
+while what it is about stays. All frames of a video also have something
 in common (place, light, camera, letterbox), which makes its scenes more alike than pictures from anywhere.
 """
 
@@ -29,6 +30,8 @@ class MotionConfig:
     memory_s: float = 2.5  # after which it has forgotten 63 %; median over shots
     jitter: float = 0.04  # noise of single frames; median over shots
     bursts: float = 0.7  # spread of the logarithm of how much single frames move
+    distraction: tuple[float, float] = (0.0, 0.9)  # weight of what else comes and goes in a shot; drawn for each video
+    distracted: float = 0.6  # share of shots with that
     still: float = 0.06  # share of shots in which nothing moves: slides, test cards
     static: float = 0.35  # share of shots whose camera does not move
 
@@ -38,6 +41,7 @@ class Palette:
     """What an encoder's pictures are like, for rendering. All without what every picture of the encoder shares."""
 
     directions: Floats  # (R, D) unit length: how pictures of one thing differ
+    others: Floats  # (K, D) unit length: any pictures
     black: Floats  # (D,) unit length: a black frame
 
 
@@ -62,6 +66,7 @@ def render(
     shares, black = layout.shares()  # (T, shots), (T,)
     sameness = rng.uniform(*layout.style.sameness)
     wander = rng.lognormal(np.log(config.wander), config.wander_spread)
+    distraction = rng.uniform(*config.distraction)
     mixed = np.zeros((layout.num_snippets, common.shape[-1]), np.float32)
     for i, views in enumerate(pictures):
         seen = np.flatnonzero(shares[:, i] > 0)
@@ -70,6 +75,9 @@ def render(
         first, last = int(seen[0]), int(seen[-1]) + 1
         path = _camera(rng, views, last - first, config)
         path = unit(path + sameness * common)
+        if rng.random() < config.distracted:
+            other = palette.others[rng.integers(len(palette.others))]
+            path = unit(path + distraction * _presence(rng, len(path), layout.spacing_s)[:, None] * other)
         path = path + _movement(rng, len(path), layout.spacing_s, wander, palette, config)
         mixed[first:last] += shares[first:last, i, None] * unit(path)
     # Added before the mix with black: a frame that is nearly black has little left of what it shows.
@@ -90,6 +98,13 @@ def _camera(rng: np.random.Generator, views: Floats, count: int, config: MotionC
     lower = np.minimum(places.astype(int), len(views) - 2)
     share = (places - lower)[:, None]
     return unit((1 - share) * views[lower] + share * views[lower + 1])
+
+
+def _presence(rng: np.random.Generator, count: int, spacing_s: float) -> Floats:
+    """(count,) how much of something else is there: smooth, from 0 up to about 1."""
+    period_s = rng.lognormal(np.log(8.0), 0.6)
+    phase = 2 * np.pi * (np.arange(count) * spacing_s / period_s + rng.random())
+    return np.asarray(np.maximum(0.0, np.sin(phase) + rng.uniform(-0.5, 0.5)) / 1.5, np.float32)
 
 
 def _movement(

@@ -112,7 +112,12 @@ class GroupBank:
             moves = self.views[rng.permutation(len(self.views)), 0] - self.views[:, 0]
         moves = moves[rng.integers(0, len(moves), min(len(moves), 1000))]
         anything = np.asarray(rng.standard_normal(self.views.shape[2]), np.float32)
-        return Palette(unit(moves), unit(anything if self.black is None else self.black - self.view_mean))
+        others = self.views[rng.integers(0, len(self.views), min(len(self.views), 1000)), 0]
+        return Palette(
+            unit(moves),
+            unit(others - self.view_mean),
+            unit(anything if self.black is None else self.black - self.view_mean),
+        )
 
 
 def timeline_example(

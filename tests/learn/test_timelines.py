@@ -168,7 +168,7 @@ def plan(*joins: Join, still: float = 0.0) -> tuple[Layout, MotionConfig]:
     style = replace(COMPILATION, sameness=(0.0, 0.0))
     shots = (Shot(0, 10, 1, 1), Shot(10, 20, 0, 2))
     layout = Layout(style, 0.5, 40, shots, joins, np.zeros(39, bool), (), np.array([[20, 40]], np.float32), True)
-    return layout, MotionConfig(still=still, static=1.0)
+    return layout, MotionConfig(still=still, static=1.0, distracted=0.0)
 
 
 def rendered(layout: Layout, motion: MotionConfig) -> np.ndarray:
@@ -208,7 +208,20 @@ def test_frames_of_a_shot_move_less_than_a_cut_and_forget_slowly():
 def test_a_moving_camera_goes_along_its_views():
     axes = np.eye(DIM, dtype=np.float32)
     layout, _ = plan(Join(10, "cut", 0))
-    motion = MotionConfig(still=1.0, static=0.0)
+    motion = MotionConfig(still=1.0, static=0.0, distracted=0.0)
     found = render(np.random.default_rng(0), layout, [axes[:3], axes[3:4]], axes[4], bank().palette, motion)
     assert len(np.unique(found[:20].round(4), axis=0)) > 10
     assert not found[:20, 3:].any()
+
+
+def test_what_else_is_seen_comes_and_goes():
+    axes = np.eye(DIM, dtype=np.float32)
+    layout, _ = plan(Join(10, "cut", 0))
+    palette = replace(bank().palette, others=axes[5:6])
+    motion = MotionConfig(still=1.0, static=1.0, distracted=1.0, distraction=(0.8, 0.8))
+    found = np.concatenate(
+        [render(np.random.default_rng(i), layout, [axes[:1], axes[1:2]], axes[4], palette, motion) for i in range(20)]
+    )
+    assert (found[:, 5] == 0).any()
+    assert 0.3 < found[:, 5].max() < 0.7
+    assert found[:, 5].min() >= 0
