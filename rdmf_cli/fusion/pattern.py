@@ -45,6 +45,12 @@ class Pattern:
     steps_taken: Tensor  # (Q,)
 
 
+def pattern_system(config: PatternConfig, spacing_s: float) -> GrayScott:
+    """The system on snippets `spacing_s` seconds apart."""
+    diff_v = (config.feed + config.kill) * (config.reach_s / spacing_s) ** 2
+    return GrayScott(config.feed, config.kill, config.diff_ratio * diff_v, diff_v)
+
+
 def catalysis(evidence: Tensor, config: PatternConfig) -> Tensor:
     """g = g* exp(β (a − θ)), where g* = 4 (F + k)² / F is the least at which an active state exists."""
     least = 4 * (config.feed + config.kill) ** 2 / config.feed
@@ -113,7 +119,7 @@ def run_patterns(
         pooled = pool_neighbours(video.features, shots, affinity_config.pooling)
         evidence.append(affinity(pooled, queries, bank, affinity_config))
         flows.append(conductance(pooled, video.is_cut, config.conductance_reach))
-        diff_v.append((config.feed + config.kill) * (config.reach_s / video.spacing_s) ** 2)
+        diff_v.append(pattern_system(config, video.spacing_s).diff_v)
     lengths = [rows.shape[1] for rows in evidence]
     num_queries, longest = len(queries), max(lengths)
     pad = torch.nn.functional.pad
