@@ -80,7 +80,7 @@ def digest(*parts: str) -> str:
 
 def filmed(shop: Workshop, photos: list[Photo]) -> Floats:
     """Views of the photos, (N, V, D), encoded once and kept for each photo."""
-    folder = shop.work / "cache" / f"photos-{shop.encoder.fingerprint}-{digest(repr(CAMERA))}"
+    folder = shop.work / "cache" / f"photos-{shop.encoder.fingerprint}-{digest(repr((CAMERA, shop.seed)))}"
     folder.mkdir(parents=True, exist_ok=True)
     kept: dict[int, Floats] = {}
     for file in sorted(folder.glob("*.npz")):
