@@ -270,7 +270,8 @@ def _identity(
     digest = hashlib.sha256(json.dumps([table, to_table(config), seed, torch.__version__]).encode())
     for example in (*training, *validation):
         digest.update(example.name.encode())
-        for part in (example.values, example.query, example.windows, example.saliency, example.features):
+        arrays = (example.values, example.query, example.distance, example.is_cut, example.cut_at, example.windows)
+        for part in (*arrays, example.saliency, example.features, example.words):
             if part is not None:
                 digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()
