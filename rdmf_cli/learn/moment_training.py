@@ -223,7 +223,7 @@ def _round(
         batch = batch_from(chosen).to(engine.device)
         targets = Targets._make(part.to(engine.device) for part in targets_of(chosen, batch.valid.shape[1]))
         _, found = wrapped(batch)
-        loss = moment_losses(found, targets, valid=batch.valid, is_cut=batch.is_cut, config=recipe.losses)
+        loss = moment_losses(found, targets, valid=batch.valid, config=recipe.losses)
         optimizer.zero_grad()
         engine.backward(loss.total)
         torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.training.clip)
