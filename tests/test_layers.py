@@ -20,8 +20,9 @@ ROWS = {
     **dict.fromkeys(["encoders.__init__", "encoders.presets"], 0),
     **dict.fromkeys(["intervals", "windows", "media", "store", "encoders.base"], 1),
     **dict.fromkeys(["fusion", "heads", "encoders"], 2),
-    **dict.fromkeys(["model", "weights", "feature_folder", "evaluation", "export"], 3),
+    **dict.fromkeys(["model", "weights", "evaluation", "export"], 3),
     **dict.fromkeys(["learn", "pipeline"], 4),
+    "feature_folder": 3,
     "commands": 5,
     **dict.fromkeys(["main", "__main__"], 6),
 }
