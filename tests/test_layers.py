@@ -22,9 +22,9 @@ ROWS = {
     **dict.fromkeys(["fusion", "heads", "encoders"], 2),
     **dict.fromkeys(["model", "weights", "evaluation", "export"], 3),
     **dict.fromkeys(["learn", "pipeline"], 4),
-    "feature_folder": 3,
     "commands": 5,
     **dict.fromkeys(["main", "__main__"], 6),
+    "feature_folder": 3,
 }
 SAME_ROW = {
     ("weights", "model"),
@@ -48,7 +48,6 @@ OUTSIDE: dict[str, set[str] | None] = {
     "encoders": None,
     "model": TENSORS | {"safetensors"},
     "weights": TENSORS | {"safetensors"},
-    "feature_folder": {"numpy"},
     "evaluation": {"numpy"},
     "learn.annotations": {"numpy"},
     "export": {"numpy", "matplotlib", "opentimelineio", "PIL"},
@@ -56,6 +55,7 @@ OUTSIDE: dict[str, set[str] | None] = {
     "pipeline": None,
     "commands": None,
     "main": {"typer", "click"},
+    "feature_folder": {"numpy"},
 }
 ONLY_IN_FUNCTIONS = {"faiss", "platformdirs", "matplotlib"}
 NOWHERE_ELSE = {
