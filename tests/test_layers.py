@@ -20,11 +20,10 @@ ROWS = {
     **dict.fromkeys(["encoders.__init__", "encoders.presets"], 0),
     **dict.fromkeys(["intervals", "windows", "media", "store", "encoders.base"], 1),
     **dict.fromkeys(["fusion", "heads", "encoders"], 2),
-    **dict.fromkeys(["model", "weights", "layout", "evaluation", "export"], 3),
+    **dict.fromkeys(["model", "weights", "feature_folder", "evaluation", "export"], 3),
     **dict.fromkeys(["learn", "pipeline"], 4),
     "commands": 5,
     **dict.fromkeys(["main", "__main__"], 6),
-    "feature_folder": 3,
 }
 SAME_ROW = {
     ("weights", "model"),
@@ -48,7 +47,7 @@ OUTSIDE: dict[str, set[str] | None] = {
     "encoders": None,
     "model": TENSORS | {"safetensors"},
     "weights": TENSORS | {"safetensors"},
-    "layout": {"numpy"},
+    "feature_folder": {"numpy"},
     "evaluation": {"numpy"},
     "learn.annotations": {"numpy"},
     "export": {"numpy", "matplotlib", "opentimelineio", "PIL"},
@@ -56,7 +55,6 @@ OUTSIDE: dict[str, set[str] | None] = {
     "pipeline": None,
     "commands": None,
     "main": {"typer", "click"},
-    "feature_folder": {"numpy"},
 }
 ONLY_IN_FUNCTIONS = {"faiss", "platformdirs", "matplotlib"}
 NOWHERE_ELSE = {
