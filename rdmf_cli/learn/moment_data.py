@@ -140,7 +140,7 @@ def measured_bank(features: FeatureSet, annotations: Sequence[Annotation]) -> Ba
 
 
 def edges_s(timeline: Timeline) -> Floats:
-    """(T+1,) where snippets begin and end in seconds, the first at 0: the inverse of heads/moment_decode.py's `seconds`.
+    """(T+1,) where snippets begin and end in seconds, the first at 0, as heads/moment_decode.py's `seconds` has them.
 
     A cut lies between two edges where the frames show it, not on one: that is how a search decodes and snaps, too.
     """
