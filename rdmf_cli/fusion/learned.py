@@ -39,7 +39,9 @@ _GAIN, _DEPTH, _MARGIN = (1.1, 6.0), (0.05, 0.97), (0.1, 4.0)
 _FIRST_GAINS, _FIRST_DEPTHS, _FIRST_MARGIN = (1.44, 2.5), (0.88, 0.6), 1.0
 _MAX_LOG_CATALYSIS = 3.0
 _IGNITION, _SEED = 0.25, 0.02  # v at the start and s, per unit of evidence; as in pattern mode, per unit of its own
-_FIRST_ACTIVITY = 2.0
+_FIRST_STRENGTH, _FIRST_OFFSET = 8.0, -2.0  # of activity
+# v is about a fifth of the evidence where nothing ignites: times this, it weighs as much as u in what is read out.
+_READ_V = 4.0
 
 
 class ChannelBank(nn.Module):
@@ -49,7 +51,8 @@ class ChannelBank(nn.Module):
         super().__init__()
         self.config = config
         count = config.channels
-        places = (torch.arange(count) + 0.5) / count
+        # On a logarithmic scale, denser at long waves: evidence itself spreads over a tenth of the wavelength only.
+        places = ((torch.arange(count) + 0.5) / count).sqrt()
         gain, depth = (torch.tensor(pair).repeat(count)[:count] for pair in (_FIRST_GAINS, _FIRST_DEPTHS))
         margin = torch.full((count,), _FIRST_MARGIN)
         if config.constrained:
@@ -106,8 +109,9 @@ class ReactionBlock(nn.Module):
         self.readout = nn.Linear(2 * count, config.hidden)
         # log κ, in units of the video's median distance; and the logit of what crosses a cut.
         self.reach = nn.Parameter(torch.linspace(0.7, 1.8, count))
-        self.leak = nn.Parameter(torch.linspace(-4.0, 0.0, count)[torch.randperm(count)])
+        self.leak = nn.Parameter(torch.linspace(-6.0, -1.0, count)[torch.randperm(count)])
         with torch.no_grad():
+            self.drive.weight.mul_(2.0)  # what differs between snippets should show in the state from the start
             self.drive.bias.copy_(torch.tensor([2.0, 0.0, 0.0, 1.0]).repeat_interleave(count))
 
     def forward(self, x: Tensor, batch: Batch, num_steps: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,7 +122,7 @@ class ReactionBlock(nn.Module):
         catalysis = (_MAX_LOG_CATALYSIS * torch.tanh(log_catalysis / _MAX_LOG_CATALYSIS)).exp()
         edges, steps = self.conductance(flow, batch), num_steps or self.config.num_steps
         u, v = self._run(start.sigmoid(), evidence, catalysis, edges, batch, steps)
-        return self.readout(torch.cat((u, v), dim=1).transpose(1, 2)), u, v
+        return self.readout(torch.cat((u, _READ_V * v), dim=1).transpose(1, 2)), u, v
 
     def conductance(self, flow: Tensor, batch: Batch) -> Tensor:
         """flow e (B, C, T) → (B, C, T-1) in [0, 1]."""
@@ -166,7 +170,8 @@ class ReactionDiffusionFusion(nn.Module):
         self.mixings = nn.ModuleList(LocalMixing(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.hidden)
         self.pooling = nn.Parameter(torch.zeros(config.channels))
-        self.strength = nn.Parameter(torch.tensor(_FIRST_ACTIVITY).expm1().log())
+        self.strength = nn.Parameter(_unsoftplus(torch.tensor(_FIRST_STRENGTH)))
+        self.offset = nn.Parameter(torch.tensor(_FIRST_OFFSET))
 
     def forward(self, batch: Batch, num_steps: int | None = None) -> Fused:
         """num_steps: other than the configuration's."""
@@ -175,9 +180,12 @@ class ReactionDiffusionFusion(nn.Module):
         for reaction, mixing in zip(self.reactions, self.mixings, strict=True):
             change, u, v = reaction(x, batch, num_steps)
             x = mixing(x + change, batch.valid)
-        weights = nn.functional.softplus(self.strength) * self.pooling.softmax(dim=0)
-        sequence = torch.where(batch.valid[..., None], self.norm(x), 0.0)
-        return Fused(sequence, u, v, (weights[:, None] * v).sum(dim=1))
+        # softplus: 1 − exp(−activity) is the sigmoid of v pooled over the channels, with weights ≥ 0.
+        pooled = ((nn.functional.softplus(self.strength) * self.pooling.softmax(dim=0))[:, None] * v).sum(dim=1)
+        activity = nn.functional.softplus(pooled + self.offset)
+        return Fused(
+            torch.where(batch.valid[..., None], self.norm(x), 0.0), u, v, torch.where(batch.valid, activity, 0.0)
+        )
 
     @torch.no_grad()
     def systems(self, spacing_s: float) -> list[GrayScott]:

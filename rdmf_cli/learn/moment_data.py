@@ -186,6 +186,7 @@ def _examples(features: FeatureSet, rows: VideoRows, asked: list[Annotation], ba
         null_mean=bank.null_mean,
         null_spread=bank.null_spread,
     )
+    cut_at = np.interp(timeline.cut_s[1:], edges, np.arange(len(edges))).astype(np.float32)  # nan stays nan
     found = []
     for place, one in enumerate(asked):
         rows.check_duration(one.line, one.duration_s)
@@ -202,6 +203,7 @@ def _examples(features: FeatureSet, rows: VideoRows, asked: list[Annotation], ba
                 features=rows.all_features,
                 words=None if rows.all_features is None else _beside(words[place], rows.all_features.shape[1]),
                 text=one.query,
+                cut_at=cut_at,
             )
         )
     return found

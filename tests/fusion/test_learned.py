@@ -165,7 +165,7 @@ def test_channels_prefer_lengths_in_seconds(spacing_s):
     net = made(FusionConfig(channels=12))
     assert isinstance(net, ReactionDiffusionFusion)
     wanted = torch.cat([block.bank.wavelengths_s() for block in net.reactions]).tolist()
-    assert min(wanted) < 3
+    assert min(wanted) < 6
     assert max(wanted) > 120
     for system, wavelength_s in zip(net.systems(spacing_s), wanted, strict=True):
         found = fastest_mode(system).wavelength_s(spacing_s)
@@ -264,3 +264,8 @@ def test_features_are_asked_for():
     batch: Batch = batch_of(ITEMS)
     with pytest.raises(ValueError, match="reads features and words"):
         net(batch._replace(features=None))
+
+
+def test_weights_made_for_other_inputs_are_refused():
+    with pytest.raises(ValueError, match="this version of rdmf makes"):
+        build_fusion(replace(SMALL, num_inputs=len(INPUT_NAMES) - 1))
