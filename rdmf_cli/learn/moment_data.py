@@ -140,14 +140,13 @@ def measured_bank(features: FeatureSet, annotations: Sequence[Annotation]) -> Ba
 
 
 def edges_s(timeline: Timeline) -> Floats:
-    """(T+1,) where snippets begin and end: at the cut where there is one between two, else where the later begins.
+    """(T+1,) where snippets begin and end in seconds, the first at 0, as heads/moment_decode.py's `seconds` has them.
 
-    Nobody sees where between two frames a cut lies, and decoding puts a border near a cut on the cut
-    (heads/moment_decode.py); so a moment that begins at a cut has a whole number for its beginning.
+    A cut lies between two edges where the frames show it, not on one: that is how a search decodes and snaps, too.
     """
-    edges = np.append(np.where(np.isnan(timeline.cut_s), timeline.starts_s, timeline.cut_s), timeline.end_s)
+    edges = np.append(timeline.starts_s, timeline.end_s)
     edges[0] = 0.0
-    return np.maximum.accumulate(edges)
+    return edges
 
 
 def in_snippets(times_s: Floats, edges: Floats) -> Floats:

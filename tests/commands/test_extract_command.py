@@ -66,7 +66,10 @@ def test_from_raw_videos_to_examples(rdmf, place):
     assert (document["written"], document["failed"], document["texts"]) == (2, 0, {"written": 3, "unchanged": 0})
     data = load_layout(LayoutConfig(place / "features", place / "train.jsonl", place / "val.jsonl"))
     red, green = data.train
-    np.testing.assert_array_equal(red.windows, [[4, 9]])  # on the cuts, at 2 snippets a second
+    np.testing.assert_array_equal(red.windows, [[4, 9]])  # at 2 snippets a second
+    assert red.cut_at is not None
+    np.testing.assert_array_equal(red.cut_at[[3, 8]], [4, 9])
+    assert np.isnan(red.cut_at).sum() == len(red.cut_at) - 2
     assert np.flatnonzero(red.is_cut).tolist() == [3, 8]
     assert np.flatnonzero(red.saliency).tolist() == [4, 5, 6, 7, 8]
     assert green.windows.shape == (0, 2)

@@ -140,8 +140,10 @@ def test_one_video_can_not_be_split(tmp_path):
 @pytest.mark.parametrize(
     ("name", "count"),
     [
+        ("qvhighlights/gt/highlight_train_release.jsonl.gz", 7218),
         ("qvhighlights/gt/highlight_val_release.jsonl", 1550),
         ("charades_sta/charades_test_univtg_format.jsonl", 3720),
+        ("others/tacos/tacos_test.jsonl", 4001),
         ("others/anet/activitynet_val.first600.jsonl", 600),
     ],
 )

@@ -12,6 +12,7 @@ from rdmf_cli.evaluation.lines import Line
 from rdmf_cli.feature_folder import Bank, read_bank, write_bank
 from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES
 from rdmf_cli.heads.decode import Timeline
+from rdmf_cli.heads.moment_decode import seconds
 from rdmf_cli.learn.annotations import Annotation, read_annotations
 from rdmf_cli.learn.features import FeatureFolders, FeatureSet
 from rdmf_cli.learn.moment_data import (
@@ -140,11 +141,13 @@ def test_one_query_alone_is_no_bank(folder):
         measured_bank(FeatureSet(folder / "features"), [first])
 
 
-def test_snippets_begin_at_cuts():
-    timeline = Timeline(np.array([0.0, 1, 2, 3]), np.array([np.nan, np.nan, 1.4, np.nan]), 4.5)
+def test_places_along_snippets_of_uneven_length():
+    timeline = Timeline(np.array([0.1, 1, 2, 3]), np.array([np.nan, np.nan, 1.4, np.nan]), 4.5)
     edges = edges_s(timeline)
-    assert edges.tolist() == [0, 1, 1.4, 3, 4.5]
-    np.testing.assert_allclose(in_snippets(np.array([0.5, 1.4, 2.2, 4.5, 9]), edges), [0.5, 2, 2.5, 4, 4])
+    assert edges.tolist() == [0, 1, 2, 3, 4.5]
+    np.testing.assert_allclose(in_snippets(np.array([0.5, 1.4, 2.2, 3.75, 4.5, 9]), edges), [0.5, 1.4, 2.2, 3.5, 4, 4])
+    places = np.linspace(0, 4, 33)  # decoding goes the same way back
+    np.testing.assert_allclose(in_snippets(seconds(places, timeline), edges), places)
 
 
 @pytest.mark.parametrize("spacing_s", [0.5, 1.0, 2.0, 4.0])
