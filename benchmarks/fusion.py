@@ -5,7 +5,8 @@
                                 [--variants rdmf none ...] [--recipe models/rdmf-base/recipe.toml]
 
 Every training is kept in --work under a name that says what it depends on: a run that was stopped goes on, within a
-training too, and other test packs (a new encoder's) are measured without training again. Seeds come first and variants second, so that an early table compares all variants on the same seeds.
+training too, and other test packs (a new encoder's) are measured without training again. Seeds come first and variants
+second, so that an early table compares all variants on the same seeds.
 Code is not part of the name: after a change of it, name another --work.
 
 - Sets, none of which training has seen: (a) composite videos with the built-in encoder, (b) timelines of real CLIP
