@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rdmf_cli.fusion.affinity import AffinityConfig, affinity, conductance, pool_neighbours
-from rdmf_cli.fusion.gray_scott import GrayScott, integrate
+from rdmf_cli.fusion.gray_scott import GrayScott, Integration, integrate
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,39 @@ class Pattern:
     steps_taken: Tensor  # (Q,)
 
 
+def pattern_system(config: PatternConfig, spacing_s: float) -> GrayScott:
+    """The system on snippets `spacing_s` seconds apart."""
+    diff_v = (config.feed + config.kill) * (config.reach_s / spacing_s) ** 2
+    return GrayScott(config.feed, config.kill, config.diff_ratio * diff_v, diff_v)
+
+
 def catalysis(evidence: Tensor, config: PatternConfig) -> Tensor:
     """g = g* exp(β (a − θ)), where g* = 4 (F + k)² / F is the least at which an active state exists."""
     least = 4 * (config.feed + config.kill) ** 2 / config.feed
     # Beyond e^±6 nothing changes any more, and float32 stays comfortable.
     return least * torch.exp((config.sharpness * (evidence - config.threshold)).clamp(-6, 6))
+
+
+def settle(
+    evidence: Tensor, conductance: Tensor, diffusion: Tensor, config: PatternConfig, valid: Tensor | None = None
+) -> Integration:
+    """Run rows of evidence to rest, each on its own: evidence (B, T), conductance (B, T-1), diffusion Dv (B,).
+
+    valid (B, T): False on padding, which comes last.
+    """
+    positive = evidence.clamp(min=0)
+    return integrate(
+        torch.ones_like(evidence),
+        config.ignition * positive,
+        system=GrayScott(config.feed, config.kill, config.diff_ratio * diffusion, diffusion),
+        catalysis=catalysis(evidence, config),
+        seed=config.seed * positive,
+        conductance=conductance,
+        dt=config.dt,
+        num_steps=config.num_steps,
+        tolerance=config.tolerance,
+        valid=valid,
+    )
 
 
 def run_pattern(
@@ -91,7 +119,7 @@ def run_patterns(
         pooled = pool_neighbours(video.features, shots, affinity_config.pooling)
         evidence.append(affinity(pooled, queries, bank, affinity_config))
         flows.append(conductance(pooled, video.is_cut, config.conductance_reach))
-        diff_v.append((config.feed + config.kill) * (config.reach_s / video.spacing_s) ** 2)
+        diff_v.append(pattern_system(config, video.spacing_s).diff_v)
     lengths = [rows.shape[1] for rows in evidence]
     num_queries, longest = len(queries), max(lengths)
     pad = torch.nn.functional.pad
@@ -101,19 +129,7 @@ def run_patterns(
     if min(lengths) < longest:
         valid = torch.arange(longest) < torch.tensor(lengths).repeat_interleave(num_queries).unsqueeze(1)
     diffusion = torch.tensor(diff_v, dtype=together.dtype).repeat_interleave(num_queries)  # (V Q,)
-    positive = together.clamp(min=0)
-    result = integrate(
-        torch.ones_like(together),
-        config.ignition * positive,
-        system=GrayScott(config.feed, config.kill, config.diff_ratio * diffusion, diffusion),
-        catalysis=catalysis(together, config),
-        seed=config.seed * positive,
-        conductance=edges,
-        dt=config.dt,
-        num_steps=config.num_steps,
-        tolerance=config.tolerance,
-        valid=valid,
-    )
+    result = settle(together, edges, diffusion, config, valid)
     found = []
     for number, length in enumerate(lengths):
         rows = slice(number * num_queries, (number + 1) * num_queries)
