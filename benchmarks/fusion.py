@@ -79,12 +79,13 @@ class Packs:
 
 def load_packs(folder: Path) -> Packs:
     """Raises ModelError for one that is missing or damaged."""
+    names = ("train", "validation", *SETS)
+    parts = {name: load_pack(folder / f"{name}.npz") for name in names}
     digest = hashlib.sha256()
-    for name in ("train", "validation", *SETS):
-        with (folder / f"{name}.npz").open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    sides = [load_pack(folder / f"{name}.npz") for name in ("train", "validation")]
-    return Packs(*sides, {name: load_pack(folder / f"{name}.npz") for name in SETS}, digest.hexdigest())
+    for name in names:
+        digest.update(hashlib.sha256((folder / f"{name}.npz").read_bytes()).digest())
+    tests = {name: parts[name] for name in SETS}
+    return Packs(parts["train"], parts["validation"], tests, digest.hexdigest())
 
 
 def with_budget(recipe: MomentRecipe, steps: int, rounds: int, validation_examples: int) -> MomentRecipe:
@@ -245,7 +246,7 @@ def cost_table(costs: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
 
 def verdicts(summary: Mapping[str, Any], costs: Mapping[str, Any]) -> list[str]:
     """What was aimed at and what is reached."""
-    if all("rdmf" in rows for rows in summary.values()):
+    if summary and all("rdmf" in rows for rows in summary.values()):
         return [*_against_baselines(summary), *_against_pattern(summary), *_growth(costs)]
     return _growth(costs)
 

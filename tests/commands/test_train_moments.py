@@ -118,7 +118,9 @@ def test_options_of_the_other_kind_are_refused(tmp_path: Path, rdmf: Rdmf):
 
 def test_events_for_tensorboard(tmp_path: Path, rdmf: Rdmf):
     pytest.importorskip("tensorboard")
-    done = rdmf("train", str(set_up(tmp_path)), "--out", str(tmp_path / "model"), "--tensorboard", str(tmp_path / "events"))
+    done = rdmf(
+        "train", str(set_up(tmp_path)), "--out", str(tmp_path / "model"), "--tensorboard", str(tmp_path / "events")
+    )
     assert done.code == 0, done.err
     assert len(list((tmp_path / "events" / "seed-0").glob("events.out.tfevents.*"))) == 1
 
