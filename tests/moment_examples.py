@@ -43,6 +43,7 @@ def example(number: int, seed: int = 0, *, spacing_s: float = 2.0) -> Example:
         windows=windows,
         saliency=saliency,
         text=f"query {number}",
+        cut_at=np.arange(1, length, dtype=np.float32),
     )
 
 

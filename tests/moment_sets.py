@@ -1,4 +1,4 @@
-"""Small made-up sets for moment retrieval in the public layout: features per video and query, annotations as JSON lines.
+"""Small made-up sets for moment retrieval in the public layout: features per video and query, annotated lines of JSON.
 
 What answers a query has its direction, all else a direction of its own, both with noise: learnable, and quickly so.
 """

@@ -111,6 +111,18 @@ class Layout:
         """(T,) when each snippet's frame is shown."""
         return np.arange(self.num_snippets, dtype=np.float64) * self.spacing_s
 
+    @property
+    def cut_at(self) -> Floats:
+        """(T-1,) where each detected cut lies, in snippets, nan where there is none; of a false one, the middle."""
+        edges = np.arange(1, self.num_snippets)
+        places = np.where(self.is_cut, edges - 0.5, np.nan)
+        for join in self.joins:
+            place = join.at_s / self.spacing_s
+            after = int(np.ceil(place - 1e-9))
+            if join.kind == "cut" and 0 < after < self.num_snippets and self.is_cut[after - 1]:
+                places[after - 1] = place
+        return places.astype(np.float32)
+
     def shares(self) -> tuple[Floats, Floats]:
         """How much of each snippet's frame is which shot, (T, number of shots), and how much is black, (T,).
 

@@ -35,10 +35,11 @@ class Said:
 
 
 def timeline_of(example: Example) -> Timeline:
-    """Where the example's snippets lie in seconds."""
+    """Where the example's snippets lie in seconds, and its cuts: as exactly as it says, else amid the two frames."""
     starts_s = np.arange(len(example.values), dtype=np.float64) * float(example.spacing_s)
     cut_s = np.full(len(starts_s), np.nan)
-    cut_s[1:][example.is_cut] = starts_s[1:][example.is_cut]
+    cut_at = np.arange(0.5, len(starts_s) - 1) if example.cut_at is None else example.cut_at.astype(np.float64)
+    cut_s[1:][example.is_cut] = cut_at[example.is_cut] * float(example.spacing_s)
     return Timeline(starts_s, cut_s, len(starts_s) * float(example.spacing_s))
 
 

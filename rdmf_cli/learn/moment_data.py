@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.highlights import CLIP_S
+from rdmf_cli.feature_folder import Bank
 from rdmf_cli.fusion.inputs import mean_of_nearest, snippet_inputs
 from rdmf_cli.heads.decode import Timeline
-from rdmf_cli.layout import Bank
 from rdmf_cli.learn.annotations import Annotation, check_disjoint, read_annotations, split_by_video
 from rdmf_cli.learn.examples import Example
 from rdmf_cli.learn.features import FeatureFolders, FeatureSet, VideoRows
@@ -140,9 +140,13 @@ def measured_bank(features: FeatureSet, annotations: Sequence[Annotation]) -> Ba
 
 
 def edges_s(timeline: Timeline) -> Floats:
-    """(T+1,) where snippets begin and end: at the cut where there is one between two, else where the later begins."""
-    edges = np.append(np.where(np.isnan(timeline.cut_s), timeline.starts_s, timeline.cut_s), timeline.end_s)
-    return np.maximum.accumulate(edges)
+    """(T+1,) where snippets begin and end in seconds, the first at 0, as heads/moment_decode.py's `seconds` has them.
+
+    A cut lies between two edges where the frames show it, not on one: that is how a search decodes and snaps, too.
+    """
+    edges = np.append(timeline.starts_s, timeline.end_s)
+    edges[0] = 0.0
+    return edges
 
 
 def in_snippets(times_s: Floats, edges: Floats) -> Floats:
@@ -182,6 +186,7 @@ def _examples(features: FeatureSet, rows: VideoRows, asked: list[Annotation], ba
         null_mean=bank.null_mean,
         null_spread=bank.null_spread,
     )
+    cut_at = np.interp(timeline.cut_s[1:], edges, np.arange(len(edges))).astype(np.float32)  # nan stays nan
     found = []
     for place, one in enumerate(asked):
         rows.check_duration(one.line, one.duration_s)
@@ -198,6 +203,7 @@ def _examples(features: FeatureSet, rows: VideoRows, asked: list[Annotation], ba
                 features=rows.all_features,
                 words=None if rows.all_features is None else _beside(words[place], rows.all_features.shape[1]),
                 text=one.query,
+                cut_at=cut_at,
             )
         )
     return found

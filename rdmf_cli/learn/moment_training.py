@@ -223,7 +223,7 @@ def _round(
         batch = batch_from(chosen).to(engine.device)
         targets = Targets._make(part.to(engine.device) for part in targets_of(chosen, batch.valid.shape[1]))
         _, found = wrapped(batch)
-        loss = moment_losses(found, targets, valid=batch.valid, is_cut=batch.is_cut, config=recipe.losses)
+        loss = moment_losses(found, targets, valid=batch.valid, config=recipe.losses)
         optimizer.zero_grad()
         engine.backward(loss.total)
         torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.training.clip)
@@ -270,7 +270,8 @@ def _identity(
     digest = hashlib.sha256(json.dumps([table, to_table(config), seed, torch.__version__]).encode())
     for example in (*training, *validation):
         digest.update(example.name.encode())
-        for part in (example.values, example.query, example.windows, example.saliency, example.features):
+        arrays = (example.values, example.query, example.distance, example.is_cut, example.cut_at, example.windows)
+        for part in (*arrays, example.saliency, example.features, example.words):
             if part is not None:
                 digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()

@@ -24,6 +24,7 @@ from rdmf_cli.learn.examples import Example
 VERSION = 1
 _RAGGED = ("values", "distance", "is_cut", "windows", "saliency")  # first axis differs between examples
 _FIXED = ("query",)
+_OPTIONAL = ("features", "cut_at")  # ragged too; all examples of a pack have it or none
 _HINT = "make it again with models/rdmf-base/training/prepare.py"
 
 Arrays = dict[str, NDArray[Any]]
@@ -32,7 +33,7 @@ Arrays = dict[str, NDArray[Any]]
 def save_pack(path: Path, examples: Sequence[Example], facts: dict[str, Any] | None = None) -> None:
     """Write `examples` to `path`, replacing it at once. `facts` (JSON) are kept beside them. Raises OutputError.
 
-    Examples either all have features and words or none has.
+    Examples either all have features and words or none has; the same for cut_at.
     """
     if not examples:
         raise OutputError(f"{path}: a pack of no examples is of no use")
@@ -40,7 +41,8 @@ def save_pack(path: Path, examples: Sequence[Example], facts: dict[str, Any] | N
     strings = {"meta": [json.dumps(meta)], "name": [e.name for e in examples], "text": [e.text for e in examples]}
     arrays: Arrays = {name: _packed_text(lines) for name, lines in strings.items()}
     with_features = examples[0].features is not None
-    for name in (*_RAGGED, *(("features",) if with_features else ())):
+    optional = tuple(name for name in _OPTIONAL if getattr(examples[0], name) is not None)
+    for name in (*_RAGGED, *optional):
         parts = [getattr(example, name) for example in examples]
         arrays[name] = np.concatenate(parts)
         arrays[f"{name}_offsets"] = np.cumsum([0, *map(len, parts)], dtype=np.int64)
@@ -97,7 +99,7 @@ def _read(path: Path, *, only_meta: bool = False) -> tuple[Arrays, dict[str, Any
 def _unpacked(arrays: Arrays) -> list[Example]:
     names, texts = _texts(arrays["name"]), _texts(arrays["text"])
     has_features = "features" in arrays
-    ragged = (*_RAGGED, *(("features",) if has_features else ()))
+    ragged = (*_RAGGED, *(name for name in _OPTIONAL if name in arrays))
     rows = {
         name: np.split(arrays[name], _inner(arrays[f"{name}_offsets"], arrays[name], len(names))) for name in ragged
     }

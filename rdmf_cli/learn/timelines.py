@@ -162,6 +162,7 @@ def _example(name: str, layout: Layout, features: Floats, query: Floats, null: N
         windows=layout.windows,
         saliency=layout.saliency(),
         text=text,
+        cut_at=layout.cut_at,
     )
 
 

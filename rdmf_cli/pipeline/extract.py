@@ -1,4 +1,4 @@
-"""Videos and queries → a folder of features that training reads (layout.py). May be stopped and started again.
+"""Videos and queries → a folder of features that training reads (feature_folder.py). May be stopped and started again.
 
 Each file is complete or not there. One that is there is made again only if the video, the sampling or the encoder's
 picture of it has changed; a folder holds the features of one encoder.
@@ -17,7 +17,7 @@ import numpy as np
 
 from rdmf_cli.encoders.base import Encoder
 from rdmf_cli.errors import UsageError, VideoError
-from rdmf_cli.layout import (
+from rdmf_cli.feature_folder import (
     BANK_FILE,
     TEXT_FOLDER,
     VIDEO_FOLDER,

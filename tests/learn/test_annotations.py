@@ -123,7 +123,8 @@ def test_queries_of_a_test_set_need_no_labels(tmp_path):
 def test_a_split_shares_no_video_and_is_always_the_same(tmp_path):
     file = lines_of(tmp_path, *(annotation(i, f"v{i // 3}", [[0, 4]]) for i in range(30)))
     train, validation = split_by_video(read_annotations(file), 0.3, seed=1)
-    assert len(train) == 21 and len(validation) == 9
+    assert len(train) == 21
+    assert len(validation) == 9
     check_disjoint(train, validation)
     again = split_by_video(read_annotations(file), 0.3, seed=1)
     assert [one.query_id for one in again[1]] == [one.query_id for one in validation]
@@ -139,8 +140,10 @@ def test_one_video_can_not_be_split(tmp_path):
 @pytest.mark.parametrize(
     ("name", "count"),
     [
+        ("qvhighlights/gt/highlight_train_release.jsonl.gz", 7218),
         ("qvhighlights/gt/highlight_val_release.jsonl", 1550),
         ("charades_sta/charades_test_univtg_format.jsonl", 3720),
+        ("others/tacos/tacos_test.jsonl", 4001),
         ("others/anet/activitynet_val.first600.jsonl", 600),
     ],
 )

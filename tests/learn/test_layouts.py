@@ -135,3 +135,15 @@ def test_whole_videos():
     for layout in drawn(30, LayoutConfig(whole=1, no_match=0)):
         np.testing.assert_allclose(layout.windows, [[0, layout.num_snippets]])
         assert all(shot.scene == 0 for shot in layout.shots)
+
+
+def test_detected_cuts_lie_where_they_are_and_before_the_frame_that_shows_them():
+    for layout in drawn(100):
+        edges, found = np.flatnonzero(layout.is_cut) + 1, layout.cut_at
+        assert np.isnan(found[~layout.is_cut]).all()
+        assert ((edges - 1 <= found[edges - 1]) & (found[edges - 1] <= edges)).all()
+        true = [join.at_s / layout.spacing_s for join in layout.joins if join.kind == "cut"]
+        for place in true:
+            after = int(np.ceil(place - 1e-9))
+            if after in edges and sum(after - 1 < other <= after for other in true) == 1:
+                assert abs(found[after - 1] - place) < 1e-3

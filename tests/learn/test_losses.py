@@ -16,9 +16,9 @@ from rdmf_cli.learn.losses import (
     LossConfig,
     Targets,
     boundary_targets,
-    covered_share,
     match_slots,
     moment_losses,
+    shows_moment,
     targets_of,
 )
 
@@ -48,9 +48,8 @@ def perfect(targets: Targets, num_snippets: int, layers: int = 2, slots: int = 4
         spans[:, item, :count] = targets.windows[item, :count]
         logits[:, item, :count] = 9.0
     exists = torch.arange(targets.windows.shape[1]) < targets.num_windows[:, None]
-    valid, uncut = torch.ones(items, num_snippets, dtype=torch.bool), torch.zeros(items, num_snippets - 1).bool()
-    edges = boundary_targets(targets.windows, exists, valid, uncut)
-    inside = covered_share(targets.windows, exists, num_snippets)
+    edges = boundary_targets(targets.windows, exists, num_snippets + 1)
+    inside = shows_moment(targets.windows, exists, num_snippets)
     return Found(
         spans,
         logits,
@@ -65,7 +64,7 @@ def perfect(targets: Targets, num_snippets: int, layers: int = 2, slots: int = 4
 
 def losses_of(found: Found, targets: Targets, num_snippets: int, config: LossConfig = CONFIG):
     valid = torch.ones(len(targets.windows), num_snippets, dtype=torch.bool)
-    return moment_losses(found, targets, valid=valid, is_cut=torch.zeros_like(valid[:, 1:]), config=config)
+    return moment_losses(found, targets, valid=valid, config=config)
 
 
 EXAMPLES = [
@@ -140,28 +139,22 @@ def test_padding_costs_nothing() -> None:
         values[:, 12:] = PADDED_LOGIT
     found.boundary[:, 13:] = 5.0
     valid = torch.arange(20).expand(3, -1) < 12
-    padded = moment_losses(found, wide, valid=valid, is_cut=torch.zeros_like(valid[:, 1:]), config=CONFIG)
+    padded = moment_losses(found, wide, valid=valid, config=CONFIG)
     for name, value in alone.parts.items():
         torch.testing.assert_close(padded.parts[name], value, atol=2e-3, rtol=0)
 
 
-def test_a_border_on_a_cut_is_all_on_the_cut() -> None:
-    windows = torch.tensor([[[2.25, 5.0]]])
-    exists, valid = torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 8, dtype=torch.bool)
-    cut = torch.zeros(1, 7, dtype=torch.bool)
-    shared = boundary_targets(windows, exists, valid, cut)[0]
-    torch.testing.assert_close(shared, torch.tensor([0, 0, 0.75, 0.25, 0, 1, 0, 0, 0]))
-    cut[0, 2] = True  # between the snippets 2 and 3: edge 3
-    on_cut = boundary_targets(windows, exists, valid, cut)[0]
-    torch.testing.assert_close(on_cut, torch.tensor([0.0, 0, 0, 1, 0, 1, 0, 0, 0]))
-    whole = boundary_targets(torch.tensor([[[0.0, 8.0]]]), exists, valid, cut)[0]
-    assert whole.nonzero().flatten().tolist() == [0, 8]
+def test_a_border_belongs_to_the_edge_before_the_first_frame_behind_it() -> None:
+    windows = torch.tensor([[[2.25, 5.0], [5.9, 7.999]], [[0.0, 8.0], [3.0, 4.0]]])
+    exists = torch.tensor([[True, True], [True, False]])
+    found = boundary_targets(windows, exists, 9)
+    assert [row.nonzero().flatten().tolist() for row in found] == [[3, 5, 6, 8], [0, 8]]
 
 
-def test_the_share_of_a_snippet_that_is_covered() -> None:
-    windows = torch.tensor([[[0.5, 2.25], [2.5, 3.0], [0.0, 4.0]]])
+def test_a_snippet_shows_what_is_there_at_its_first_instant() -> None:
+    windows = torch.tensor([[[0.5, 2.25], [3.0, 4.0], [0.0, 5.0]]])
     exists = torch.tensor([[True, True, False]])
-    torch.testing.assert_close(covered_share(windows, exists, 4), torch.tensor([[0.5, 1.0, 0.75, 0.0]]))
+    assert shows_moment(windows, exists, 5).tolist() == [[0, 1, 1, 1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +190,7 @@ def test_minimising_finds_the_moments() -> None:
     windows = [[(3.0, 7.0)], [(10.0, 11.5), (15.0, 22.0)], [], [(0.0, 24.0)]]
     targets = targets_of([example(24, rows) for rows in windows], 24)
     exists = torch.arange(2) < targets.num_windows[:, None]
-    inside = covered_share(targets.windows, exists, 24)
+    inside = shows_moment(targets.windows, exists, 24)
     valid, uncut = torch.ones(4, 24, dtype=torch.bool), torch.zeros(4, 23, dtype=torch.bool)
     enter = torch.nn.Linear(1, 16)
     head = MomentHead(HeadConfig(num_slots=5, hidden=24, value_dim=8, edge_dim=12), 16, 1)
@@ -205,7 +198,7 @@ def test_minimising_finds_the_moments() -> None:
 
     def step() -> tuple[float, Found]:
         found = head(enter(inside[..., None]), 2 * inside, query=torch.zeros(4, 1), valid=valid, is_cut=uncut)
-        losses = moment_losses(found, targets, valid=valid, is_cut=uncut, config=CONFIG)
+        losses = moment_losses(found, targets, valid=valid, config=CONFIG)
         optimizer.zero_grad()
         losses.total.backward()
         optimizer.step()

@@ -28,6 +28,7 @@ def example(length: int, windows: int, *, features: bool = False) -> Example:
         features=rng.standard_normal((length, 8)).astype(np.float16) if features else None,
         words=rng.standard_normal(8).astype(np.float16) if features else None,
         text=f"é {length}",
+        cut_at=rng.random(length - 1).astype(np.float32) if features else None,
     )
 
 
