@@ -89,7 +89,8 @@ class FabricEngine:
 
     def backward(self, loss: Tensor) -> None:
         """Through Fabric's strategy and precision."""
-        self._fabric.backward(loss)
+        with torch.autocast(self.device.type, enabled=False):  # gradients take the types that the forward pass had
+            self._fabric.backward(loss)
 
     def wait(self) -> None:
         """Until all processes are here."""

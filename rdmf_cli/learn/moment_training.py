@@ -226,14 +226,14 @@ def _round(
         loss = moment_losses(found, targets, valid=batch.valid, config=recipe.losses)
         optimizer.zero_grad()
         engine.backward(loss.total)
-        torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.training.clip)
+        norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.training.clip)
+        if not bool(norm.isfinite()):  # before it reaches the weights, which then find no place in any video
+            raise ModelError("the training loss is no number any more", hint="lower training.learning_rate")
         optimizer.step()
         for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
             sums[name] = sums.get(name, torch.zeros(())) + value.float()  # on the device: no waiting for it here
         progress.advance(1)
     means = {name: float(value) / (end - first) for name, value in sums.items()}
-    if not math.isfinite(means["loss"]):
-        raise ModelError("the training loss is no number any more", hint="lower training.learning_rate")
     return {"step": end, **{name if name == "loss" else f"loss_{name}": value for name, value in means.items()}}
 
 

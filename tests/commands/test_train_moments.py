@@ -65,7 +65,8 @@ def test_two_epochs_lower_the_loss_and_make_a_model(tmp_path: Path, rdmf: Rdmf):
     assert load_moments(tmp_path / "model").config.kind == "moments"
 
 
-def test_for_people_it_is_a_table(tmp_path: Path, rdmf: Rdmf):
+def test_for_people_it_is_a_table(tmp_path: Path, rdmf: Rdmf, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "160")
     done = rdmf("train", str(set_up(tmp_path)), "--out", str(tmp_path / "model"))
     assert done.code == 0, done.err
     assert "8 examples for training, 4 for validation" in done.out
