@@ -81,9 +81,10 @@ class Packs:
 
 def load_packs(folder: Path) -> Packs:
     """Raises ModelError for one that is missing or damaged."""
-    digests = [_digest(folder, names) for names in (("train", "validation"), SETS)]
-    sides = [load_pack(folder / f"{name}.npz") for name in ("train", "validation")]
-    return Packs(*sides, {name: load_pack(folder / f"{name}.npz") for name in SETS}, *digests)
+    names = ("train", "validation")
+    sides = [load_pack(folder / f"{name}.npz") for name in names]
+    tests = {name: load_pack(folder / f"{name}.npz") for name in SETS}
+    return Packs(*sides, tests, _digest(folder, names), _digest(folder, SETS))
 
 
 def _digest(folder: Path, names: Iterable[str]) -> str:
@@ -212,6 +213,8 @@ def summarise(results: Sequence[dict[str, Any]], pattern: Mapping[str, Figures])
             own = [result["sets"][name] for result in results if result["variant"] == variant]
             if own:
                 rows[variant] = mean_sd(own)
+                if len(own) == 1:  # one seed tells no spread
+                    rows[variant] = {figure: value and (value[0], None) for figure, value in rows[variant].items()}
         rows[PATTERN] = {figure: None if value is None else (value, None) for figure, value in pattern[name].items()}
         summary[name] = rows
     return summary
@@ -252,7 +255,7 @@ def cost_table(costs: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
 
 def verdicts(summary: Mapping[str, Any], costs: Mapping[str, Any]) -> list[str]:
     """What was aimed at and what is reached."""
-    if all("rdmf" in rows for rows in summary.values()):
+    if summary and all("rdmf" in rows for rows in summary.values()):
         return [*_against_baselines(summary), *_against_pattern(summary), *_growth(costs)]
     return _growth(costs)
 
