@@ -5,7 +5,8 @@
                                 [--variants rdmf none ...] [--recipe models/rdmf-base/recipe.toml]
 
 Every training is kept in --work under a name that says what it depends on: a run that was stopped goes on, within a
-training too. Seeds come first and variants second, so that an early table compares all variants on the same seeds.
+training too, and other test packs (a new encoder's) are measured without training again. Seeds come first and variants
+second, so that an early table compares all variants on the same seeds.
 Code is not part of the name: after a change of it, name another --work.
 
 - Sets, none of which training has seen: (a) composite videos with the built-in encoder, (b) timelines of real CLIP
@@ -22,7 +23,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,22 +70,29 @@ LENGTHS = (75, 1_000, 20_000)
 
 @dataclass(frozen=True)
 class Packs:
-    """The packs, and a digest that changes with what training sees."""
+    """The packs, a digest that changes with what training sees, and one that changes with what is measured."""
 
     training: list[Example]
     validation: list[Example]
     tests: dict[str, list[Example]]
     digest: str
+    tests_digest: str
 
 
 def load_packs(folder: Path) -> Packs:
     """Raises ModelError for one that is missing or damaged."""
+    names = ("train", "validation")
+    sides = [load_pack(folder / f"{name}.npz") for name in names]
+    tests = {name: load_pack(folder / f"{name}.npz") for name in SETS}
+    return Packs(*sides, tests, _digest(folder, names), _digest(folder, SETS))
+
+
+def _digest(folder: Path, names: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for name in ("train", "validation", *SETS):
+    for name in names:
         with (folder / f"{name}.npz").open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    sides = [load_pack(folder / f"{name}.npz") for name in ("train", "validation")]
-    return Packs(*sides, {name: load_pack(folder / f"{name}.npz") for name in SETS}, digest.hexdigest())
+    return digest.hexdigest()
 
 
 def with_budget(recipe: MomentRecipe, steps: int, rounds: int, validation_examples: int) -> MomentRecipe:
@@ -109,7 +117,7 @@ def trained(packs: Packs, recipe: MomentRecipe, variant: str, seed: int, work: P
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     name = f"{variant.replace(' ', '-')}-{seed}-{key}"
-    file = work / f"{name}.json"
+    file = work / f"{name}-{packs.tests_digest[:8]}.json"
     if file.exists():
         kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return kept
@@ -128,7 +136,7 @@ def trained(packs: Packs, recipe: MomentRecipe, variant: str, seed: int, work: P
     temporary = file.with_suffix(".part")
     temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     temporary.replace(file)
-    state_file.unlink(missing_ok=True)
+    # The state stays: with other sets to measure on, `train` gives the best weights of it without a further step.
     return found
 
 
@@ -205,6 +213,8 @@ def summarise(results: Sequence[dict[str, Any]], pattern: Mapping[str, Figures])
             own = [result["sets"][name] for result in results if result["variant"] == variant]
             if own:
                 rows[variant] = mean_sd(own)
+                if len(own) == 1:  # one seed tells no spread
+                    rows[variant] = {figure: value and (value[0], None) for figure, value in rows[variant].items()}
         rows[PATTERN] = {figure: None if value is None else (value, None) for figure, value in pattern[name].items()}
         summary[name] = rows
     return summary
@@ -245,7 +255,7 @@ def cost_table(costs: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
 
 def verdicts(summary: Mapping[str, Any], costs: Mapping[str, Any]) -> list[str]:
     """What was aimed at and what is reached."""
-    if all("rdmf" in rows for rows in summary.values()):
+    if summary and all("rdmf" in rows for rows in summary.values()):
         return [*_against_baselines(summary), *_against_pattern(summary), *_growth(costs)]
     return _growth(costs)
 

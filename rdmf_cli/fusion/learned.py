@@ -116,7 +116,7 @@ class ReactionBlock(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch, num_steps: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, H) → the sequence's change (B, T, H), u, v (B, C, T)."""
-        drive = self.drive(self.norm(x)).to(batch.values.dtype)  # not in bfloat16: steps add up what it would round away
+        drive = self.drive(self.norm(x)).to(self.reach.dtype)  # not in bfloat16: steps add up what it would round away
         start, evidence, log_catalysis, flow = drive.transpose(1, 2).contiguous().chunk(4, dim=1)
         evidence = nn.functional.softplus(evidence)
         catalysis = (_MAX_LOG_CATALYSIS * torch.tanh(log_catalysis / _MAX_LOG_CATALYSIS)).exp()

@@ -17,8 +17,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from rdmf_cli.commands import session
 from rdmf_cli.moment_weights import load_moments
+from rdmf_cli.pipeline import calibration
 from tests import moment_sets
+from tests.fakes import FakeEncoder, plain_pictures
+from tests.videos import run_ffmpeg
 
 Rdmf = Callable[..., Any]
 
@@ -74,6 +78,22 @@ def test_for_people_it_is_a_table(tmp_path: Path, rdmf: Rdmf, monkeypatch: pytes
     assert f'rdmf search VIDEO "QUERY" --model {tmp_path / "model"}' in done.err.replace("\n", " ")
 
 
+def test_its_weights_search_a_video(tmp_path: Path, rdmf: Rdmf, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(calibration, "_demo_frames", plain_pictures)
+    monkeypatch.setattr(session, "encoder", lambda settings, batch_size, progress: FakeEncoder())
+    video = tmp_path / "colours.mp4"
+    shots = "color=gray:s=96x54:r=10:d=3[a];color=red:s=96x54:r=10:d=3[b];[a][b]concat=n=2,format=yuv420p"
+    run_ffmpeg("-f", "lavfi", "-i", shots, "-c:v", "libx264", video)
+    assert rdmf("train", str(set_up(tmp_path)), "--out", str(tmp_path / "model")).code == 0
+    done = rdmf("search", str(video), "something red", "--model", str(tmp_path / "model"), "--json")
+    assert done.code in (0, 1), done.err  # after two epochs it may well be unsure
+    document = json.loads(done.out)
+    assert document["model"] == {"name": "model", "kind": "learned"}
+    [result] = document["results"]
+    assert result["moments"]
+    assert 0 < result["relevance"]["score"] < 1
+
+
 def _nan(folder: Path) -> None:
     file = next((folder / "features" / "clip_features").iterdir())
     np.savez(file, features=np.full((moment_sets.ROWS, moment_sets.DIM), np.nan, np.float32))
@@ -118,7 +138,9 @@ def test_options_of_the_other_kind_are_refused(tmp_path: Path, rdmf: Rdmf):
 
 def test_events_for_tensorboard(tmp_path: Path, rdmf: Rdmf):
     pytest.importorskip("tensorboard")
-    done = rdmf("train", str(set_up(tmp_path)), "--out", str(tmp_path / "model"), "--tensorboard", str(tmp_path / "events"))
+    done = rdmf(
+        "train", str(set_up(tmp_path)), "--out", str(tmp_path / "model"), "--tensorboard", str(tmp_path / "events")
+    )
     assert done.code == 0, done.err
     assert len(list((tmp_path / "events" / "seed-0").glob("events.out.tfevents.*"))) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from rdmf_cli.errors import ModelError, UsageError
-from rdmf_cli.learn.moment_recipe import MomentRecipe
+from rdmf_cli.learn.moment_recipe import LAYOUTS, MomentRecipe
 from rdmf_cli.learn.moment_sets import load_sets
 from rdmf_cli.learn.packs import save_pack
 from rdmf_cli.learn.recipe import read_recipe, recipe_text
@@ -36,6 +37,16 @@ def test_the_recipe_of_the_shipped_model_is_one():
     recipe = read_recipe(ROOT / "models" / "rdmf-base" / "recipe.toml")
     assert recipe.kind == "moments"
     assert recipe.data.layout == "packs"
+
+
+def test_the_recipe_that_people_are_shown_is_one(tmp_path: Path):
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    recipe = read(tmp_path, page.partition("```toml\n")[2].partition("```")[0])
+    assert recipe.data.validation == "val.jsonl"
+    for part in ("data", "training"):
+        row = next(line for line in page.splitlines() if line.startswith(f"| `[{part}]`"))
+        named = set(re.findall(r"`(\w+)`", row)) - {part}
+        assert named <= {*vars(getattr(recipe, part)), *LAYOUTS}
 
 
 @pytest.mark.parametrize(

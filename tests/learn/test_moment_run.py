@@ -24,7 +24,7 @@ SETS = MomentSets(
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> MomentReport:
     folder = tmp_path_factory.mktemp("run") / "model"
-    return train_moments(moment_examples.recipe(epochs=8, seeds=(0, 1)), SETS, folder)
+    return train_moments(moment_examples.recipe(epochs=4, seeds=(0, 1)), SETS, folder)
 
 
 def test_the_folder_holds_the_best_seed(report: MomentReport):
@@ -65,7 +65,7 @@ def test_the_card_says_what_it_is(report: MomentReport):
 
 def test_its_recipe_trains_it_again(report: MomentReport):
     read = read_recipe(report.folder / "recipe.toml")
-    assert read == moment_examples.recipe(epochs=8, seeds=(0, 1))
+    assert read == moment_examples.recipe(epochs=4, seeds=(0, 1))
 
 
 def test_a_folder_that_can_not_be_written_keeps_the_state(tmp_path: Path):
