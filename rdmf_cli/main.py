@@ -23,6 +23,7 @@ from rdmf_cli.commands import (
     models,
     search,
     shell,
+    stability,
     train,
 )
 from rdmf_cli.errors import BUG, INTERRUPTED, RdmfError, UsageError
@@ -54,6 +55,7 @@ app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("classify", no_args_is_help=True)(classify.classify)
 app.command("affect", no_args_is_help=True)(affect.affect)
 app.command("train", no_args_is_help=True)(train.train)
+app.command("stability")(stability.stability)
 app.command("doctor")(doctor.doctor)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,11 +46,39 @@ class Pattern:
     steps_taken: Tensor  # (Q,)
 
 
+def pattern_system(config: PatternConfig, spacing_s: float) -> GrayScott:
+    """The system on snippets `spacing_s` seconds apart."""
+    diff_v = (config.feed + config.kill) * (config.reach_s / spacing_s) ** 2
+    return GrayScott(config.feed, config.kill, config.diff_ratio * diff_v, diff_v)
+
+
 def catalysis(evidence: Tensor, config: PatternConfig) -> Tensor:
     """g = g* exp(β (a − θ)), where g* = 4 (F + k)² / F is the least at which an active state exists."""
     least = 4 * (config.feed + config.kill) ** 2 / config.feed
     # Beyond e^±6 nothing changes any more, and float32 stays comfortable.
     return least * torch.exp((config.sharpness * (evidence - config.threshold)).clamp(-6, 6))
+
+
+class Start(NamedTuple):
+    """What the system is started with, for given evidence."""
+
+    u: Tensor
+    v: Tensor
+    system: GrayScott
+    catalysis: Tensor
+    seed: Tensor
+
+
+def start_of(evidence: Tensor, system: GrayScott, config: PatternConfig) -> Start:
+    """Evidence (..., T) → the start, all (..., T): v and seeds where the affinity is positive, u full everywhere."""
+    positive = evidence.clamp(min=0)
+    return Start(
+        u=torch.ones_like(evidence),
+        v=config.ignition * positive,
+        system=system,
+        catalysis=catalysis(evidence, config),
+        seed=config.seed * positive,
+    )
 
 
 def run_pattern(
@@ -91,7 +120,7 @@ def run_patterns(
         pooled = pool_neighbours(video.features, shots, affinity_config.pooling)
         evidence.append(affinity(pooled, queries, bank, affinity_config))
         flows.append(conductance(pooled, video.is_cut, config.conductance_reach))
-        diff_v.append((config.feed + config.kill) * (config.reach_s / video.spacing_s) ** 2)
+        diff_v.append(pattern_system(config, video.spacing_s).diff_v)
     lengths = [rows.shape[1] for rows in evidence]
     num_queries, longest = len(queries), max(lengths)
     pad = torch.nn.functional.pad
@@ -101,13 +130,14 @@ def run_patterns(
     if min(lengths) < longest:
         valid = torch.arange(longest) < torch.tensor(lengths).repeat_interleave(num_queries).unsqueeze(1)
     diffusion = torch.tensor(diff_v, dtype=together.dtype).repeat_interleave(num_queries)  # (V Q,)
-    positive = together.clamp(min=0)
+    system = GrayScott(config.feed, config.kill, config.diff_ratio * diffusion, diffusion)
+    start = start_of(together, system, config)
     result = integrate(
-        torch.ones_like(together),
-        config.ignition * positive,
-        system=GrayScott(config.feed, config.kill, config.diff_ratio * diffusion, diffusion),
-        catalysis=catalysis(together, config),
-        seed=config.seed * positive,
+        start.u,
+        start.v,
+        system=system,
+        catalysis=start.catalysis,
+        seed=start.seed,
         conductance=edges,
         dt=config.dt,
         num_steps=config.num_steps,
