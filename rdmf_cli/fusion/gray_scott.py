@@ -112,7 +112,7 @@ def _react(
 
 
 # Beyond this a step has used up u to the last float32 bit anyway; its square still fits float32, so nothing overflows.
-_MAX_CONSUMPTION = 1e9
+MAX_CONSUMPTION = 1e9
 
 
 def _advance(
@@ -132,7 +132,7 @@ def _advance(
     # over most of a video. Exact sub-flows (linear part, transfer) don't keep the steady states. True exponentials
     # would do as well but cost more, and φ₂ cancels near 0. Padé (0, 2) keeps u ≤ 1: (1 + z/2) z ≤ z + z²/2.
     feed, kill = per_snippet(system.feed), per_snippet(system.kill)
-    consumption = (catalysis * v_frozen.square() * dt).clamp(max=_MAX_CONSUMPTION)  # b dt
+    consumption = (catalysis * v_frozen.square() * dt).clamp(max=MAX_CONSUMPTION)  # b dt
     inflow = feed * dt
     half_u, scale_u = _fractions(consumption + inflow)
     half_v, scale_v = _fractions((feed + kill) * dt)
