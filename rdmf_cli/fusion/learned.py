@@ -38,7 +38,7 @@ __all__ = ["Fused", "FusionConfig", "ReactionBlock", "ReactionDiffusionFusion"]
 _GAIN, _DEPTH, _MARGIN = (1.1, 6.0), (0.05, 0.97), (0.1, 4.0)
 _FIRST_GAINS, _FIRST_DEPTHS, _FIRST_MARGIN = (1.44, 2.5), (0.88, 0.6), 1.0
 _MAX_LOG_CATALYSIS = 3.0
-_IGNITION, _SEED = 0.25, 0.02  # v at the start and s, per unit of evidence; as in pattern mode, per unit of its own
+IGNITION, SEED = 0.25, 0.02  # v at the start and s, per unit of evidence; as in pattern mode, per unit of its own
 _FIRST_ACTIVITY = 2.0
 
 
@@ -112,13 +112,17 @@ class ReactionBlock(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch, num_steps: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, H) → the sequence's change (B, T, H), u, v (B, C, T)."""
+        start, evidence, catalysis, flow = self.driven(x)
+        edges, steps = self.conductance(flow, batch), num_steps or self.config.num_steps
+        u, v = self._run(start, evidence, catalysis, edges, batch, steps)
+        return self.readout(torch.cat((u, v), dim=1).transpose(1, 2)), u, v
+
+    def driven(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What each snippet by itself says: x (B, T, H) → u at the start, evidence, catalysis, flow e, (B, C, T)."""
         drive = self.drive(self.norm(x)).to(x.dtype)  # not in bfloat16: steps add up what it would round away
         start, evidence, log_catalysis, flow = drive.transpose(1, 2).contiguous().chunk(4, dim=1)
-        evidence = nn.functional.softplus(evidence)
         catalysis = (_MAX_LOG_CATALYSIS * torch.tanh(log_catalysis / _MAX_LOG_CATALYSIS)).exp()
-        edges, steps = self.conductance(flow, batch), num_steps or self.config.num_steps
-        u, v = self._run(start.sigmoid(), evidence, catalysis, edges, batch, steps)
-        return self.readout(torch.cat((u, v), dim=1).transpose(1, 2)), u, v
+        return start.sigmoid(), nn.functional.softplus(evidence), catalysis, flow
 
     def conductance(self, flow: Tensor, batch: Batch) -> Tensor:
         """flow e (B, C, T) → (B, C, T-1) in [0, 1]."""
@@ -134,14 +138,14 @@ class ReactionBlock(nn.Module):
         self, u: Tensor, evidence: Tensor, catalysis: Tensor, conductance: Tensor, batch: Batch, num_steps: int
     ) -> tuple[Tensor, Tensor]:
         system, dt, valid = self.bank.system(batch.spacing_s), self.config.dt, batch.valid
-        v = _IGNITION * evidence
+        v = IGNITION * evidence
         if self.config.reaction:
             return evolve(
                 u,
                 v,
                 system=system,
                 catalysis=catalysis,
-                seed=_SEED * evidence,
+                seed=SEED * evidence,
                 conductance=conductance,
                 dt=dt,
                 num_steps=num_steps,

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rdmf_cli.fusion.evolution import reaction_of
 from rdmf_cli.fusion.gray_scott import GrayScott, reaction_step
 from rdmf_cli.fusion.laplacian import edge_weights, factorise, solve
 from rdmf_cli.fusion.pattern import PatternConfig, pattern_system, start_of
@@ -75,7 +76,7 @@ class ReactionStream:
     system
         Numbers, or tensors that broadcast with the leading axes of the supply, as in gray_scott.py.
     joined
-        Half reactions of neighbouring steps are one, as in the learned fusion (evolution.py); else as `step` does it.
+        Steps as the learned fusion takes them (evolution.py), for tensors (B, C, T); else as `step` does.
     reaction
         False: only diffusion.
     chunk
@@ -135,7 +136,7 @@ class ReactionStream:
 
     def _settle(self, count: int) -> State:
         assert self._pending is not None
-        if count == 0:
+        if count == 0:  # also at the end, when all is final already
             return State(self._pending.u[..., :0], self._pending.v[..., :0])
         u, v, left = self._run(self._pending, count)
         self._left = left
@@ -151,10 +152,8 @@ class ReactionStream:
         factors = factorise(weights, ground)
         both, kept = torch.stack((supply.u, supply.v)), []
         for number in range(self._num_steps + 1):
-            for part in self._parts(number):
-                both = torch.stack(
-                    reaction_step(*both, system=self._system, catalysis=supply.catalysis, seed=supply.seed, dt=part)
-                )
+            for share in self._shares(number):
+                both = self._reacted(both, supply, share)
             if number == self._num_steps:
                 break
             if self._left is not None:
@@ -164,14 +163,19 @@ class ReactionStream:
         u, v = both.unbind(0)
         return u, v, kept
 
-    def _parts(self, number: int) -> list[float]:
-        """Lengths of the reactions before diffusion `number`; after the last one for `number` = N."""
-        half = self._dt / 2
+    def _shares(self, number: int) -> list[float]:
+        """Parts of a step by which to react before diffusion `number`; after the last one for `number` = N."""
         if not self._reaction:
             return []
         if number in (0, self._num_steps):
-            return [half]
-        return [self._dt] if self._joined else [half, half]
+            return [0.5]
+        return [1.0] if self._joined else [0.5, 0.5]
+
+    def _reacted(self, both: Tensor, supply: Supply, share: float) -> Tensor:
+        (u, v), system, g, s = both, self._system, supply.catalysis, supply.seed
+        if self._joined:
+            return reaction_of(u, v, system=system, catalysis=g, seed=s, dt=self._dt, share=share)
+        return torch.stack(reaction_step(u, v, system=system, catalysis=g, seed=s, dt=self._dt * share))
 
     def _weights(self, supply: Supply) -> tuple[Tensor, Tensor]:
         """Edge weights (2, ..., P-1) inside, and (2, ..., 1) to the final snippet on the left, 0 without one."""
