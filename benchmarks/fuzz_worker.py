@@ -43,23 +43,23 @@ class Search:
         from benchmarks.workloads import StubEncoder
         from rdmf_cli.pipeline.answer import SearchOptions
         from rdmf_cli.pipeline.calibration import calibrate
+        from rdmf_cli.pipeline.query import encode_queries
 
         self._encoder = StubEncoder(32)
         self._options = SearchOptions()
         self._calibration = calibrate(self._encoder, None)
-        self._queries = ["something red"]
-        self._vectors = self._encoder.encode_texts(self._queries)
+        self._queries = encode_queries(["something red"], self._encoder, self._calibration, None)
 
     def __call__(self, path: Path) -> dict[str, object]:
         """`outcome`: answered, refused (with what is said to the user) or bug."""
         from rdmf_cli.errors import RdmfError
         from rdmf_cli.pipeline.answer import answer_to_json
         from rdmf_cli.pipeline.index import index_video
-        from rdmf_cli.pipeline.search import answer_queries
+        from rdmf_cli.pipeline.modes import PATTERN_MODE
 
         try:
             indexed = index_video(path, encoder=self._encoder, store=None, options=self._options)
-            answers = answer_queries(indexed, self._queries, self._vectors, self._calibration)
+            [answers] = PATTERN_MODE.answer([indexed], self._queries, self._calibration)
             text = json.dumps([answer_to_json(answer) for answer in answers], allow_nan=False)
             wrong = _impossible(indexed.features.times_s, answers)
             if wrong:

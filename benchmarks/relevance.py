@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rdmf_cli.learn.reliability import fit_logistic
 from rdmf_cli.pipeline import calibration as product
 
 Floats = NDArray[np.float64]
@@ -39,23 +40,3 @@ def fit_relevance(
     deviations = product._MIDPOINT + np.log(chances / (1 - chances)) / product._SLOPE
     slope, midpoint = fit_logistic(deviations, answered)
     return {"slope": slope, "midpoint": midpoint, "slope_now": product._SLOPE, "midpoint_now": product._MIDPOINT}
-
-
-def fit_logistic(values: Floats, positive: NDArray[np.bool_]) -> tuple[float, float]:
-    """(slope, midpoint) of 1 / (1 + exp(-slope (value - midpoint))), by maximum likelihood (Newton's method).
-
-    Both kinds count the same in total, so the midpoint does not depend on how many of each were asked. A small ridge
-    on the slope (as if one query in each kind were labelled at random) keeps separable data finite.
-    """
-    weights = np.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum()) * len(values)
-    centre, scale = float(values.mean()), float(values.std()) or 1.0
-    inputs = np.stack([(values - centre) / scale, np.ones(len(values))], axis=1)  # (N, 2)
-    ridge = np.diag([1.0, 0.0])
-    theta = np.zeros(2)
-    for _ in range(50):
-        chance = 1 / (1 + np.exp(-inputs @ theta))
-        gradient = inputs.T @ (weights * (positive - chance)) - ridge @ theta
-        curvature = (inputs * (weights * chance * (1 - chance))[:, None]).T @ inputs + ridge
-        theta = theta + np.linalg.solve(curvature, gradient)
-    slope, offset = theta
-    return float(slope / scale), float(centre - scale * offset / slope)

@@ -13,7 +13,7 @@ Value = str | bool | Path
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _PATHS = ("store", "models")
-_TEXTS = ("encoder", "device", "ffmpeg")
+_TEXTS = ("encoder", "model", "device", "ffmpeg")
 _SWITCHES = ("offline",)
 KEYS = (*_PATHS, *_TEXTS, *_SWITCHES)
 
@@ -25,6 +25,7 @@ class Settings:
     store: Path  # folder with the catalogue and the features
     models: Path  # the user's own model folder
     encoder: str = "auto"  # preset name, path, or "auto": the best one that is here
+    model: str = "auto"  # fusion and head: name, path, "pattern", "learned" (rdmf-base), or "auto" of these
     device: str = "auto"  # "cpu", "cuda", ... or "auto"
     offline: bool = False  # True: no network use at all
     ffmpeg: str | None = None  # program to use instead of the one that is found
@@ -35,6 +36,7 @@ def load_settings(
     store: Path | str | None = None,
     models: Path | str | None = None,
     encoder: str | None = None,
+    model: str | None = None,
     device: str | None = None,
     offline: bool | None = None,
     ffmpeg: str | None = None,
@@ -47,6 +49,7 @@ def load_settings(
         "store": Path(store).expanduser() if store else None,
         "models": Path(models).expanduser() if models else None,
         "encoder": encoder,
+        "model": model,
         "device": device,
         "offline": offline,
         "ffmpeg": ffmpeg,

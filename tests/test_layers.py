@@ -20,13 +20,17 @@ ROWS = {
     **dict.fromkeys(["encoders.__init__", "encoders.presets"], 0),
     **dict.fromkeys(["intervals", "windows", "media", "store", "encoders.base"], 1),
     **dict.fromkeys(["fusion", "heads", "encoders"], 2),
-    **dict.fromkeys(["model", "weights", "evaluation", "export"], 3),
+    **dict.fromkeys(["model_folder", "moment_model", "moment_weights"], 3),
+    **dict.fromkeys(["model", "weights", "layout", "evaluation", "export"], 3),
     **dict.fromkeys(["learn", "pipeline"], 4),
     "commands": 5,
     **dict.fromkeys(["main", "__main__"], 6),
 }
 SAME_ROW = {
     ("weights", "model"),
+    ("weights", "model_folder"),
+    ("moment_weights", "model_folder"),
+    ("moment_weights", "moment_model"),
     ("__main__", "main"),
 }  # besides: within one package, and among the single files of row 0
 
@@ -46,7 +50,11 @@ OUTSIDE: dict[str, set[str] | None] = {
     "heads": TENSORS,
     "encoders": None,
     "model": TENSORS | {"safetensors"},
+    "moment_model": TENSORS,
     "weights": TENSORS | {"safetensors"},
+    "model_folder": TENSORS | {"safetensors"},
+    "moment_weights": TENSORS | {"safetensors"},
+    "layout": {"numpy"},
     "evaluation": {"numpy"},
     "learn.annotations": {"numpy"},
     "export": {"numpy", "matplotlib", "opentimelineio", "PIL"},

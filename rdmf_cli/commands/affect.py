@@ -93,7 +93,7 @@ def _write(
     wishes = outputs.exports if outcome.answers else ()
     refused = exporting.write_all(document, wishes, show_all=True, force=outputs.force)
     shown = [(answer, _listed(answer, threshold, outputs.top)) for answer in outcome.answers]
-    pictures.finish(outputs.pictures, shown, encoder, progress)
+    pictures.finish(outputs.pictures, shown, encoder, document["model"], progress)
     exporting.refuse(refused)
     if outputs.verbose:
         spent = outcome.timings.to_json()

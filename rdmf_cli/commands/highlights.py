@@ -13,7 +13,6 @@ from rdmf_cli.commands import inputs, options, options_cut, reels
 from rdmf_cli.commands.options_cut import Cutting
 from rdmf_cli.errors import NOTHING_MATCHED, SomeVideosFailed, UsageError, VideoError
 from rdmf_cli.moments import Moment
-from rdmf_cli.settings import load_settings
 
 _REEL = "How to join"
 
@@ -78,6 +77,8 @@ def highlights(
     max_clips: options_cut.MaxClips = None,
     name: options_cut.Name = options_cut.DEFAULT_NAME,
     force: options.Force = False,
+    fusion: options.FusionChoice = None,
+    model: options.ModelName = None,
     encoder: options.Encoder = None,
     device: options.DeviceChoice = None,
     fps: options.SampleFps = None,
@@ -96,6 +97,8 @@ def highlights(
     if query is not None and not query.strip():
         raise UsageError("the query is empty", hint="leave --query out to get what stands out")
     options.check_fps(fps)
+    if query is None and (fusion is not None or model is not None):
+        raise UsageError("--fusion and --model need --query", hint="what stands out is found without a model")
     if reel is None and (titles or crossfade or loudnorm):
         raise UsageError("--titles, --crossfade and --loudnorm are for --reel", hint="add --reel FILE")
     wish = Wish(
@@ -113,7 +116,9 @@ def highlights(
         joining=reels.Joining(titles, crossfade, loudnorm),
     )
     wish.check()
-    settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
+    settings = options.settings_for_search(
+        fusion, model, store=store, encoder=encoder, device=device, offline=offline or None
+    )
     chosen = {"sample_fps": fps, "batch_size": batch_size, "backend": decoder.value}
     _make(wish, settings, chosen, use_store=not no_cache)
 
@@ -124,19 +129,20 @@ def _make(wish: Wish, settings: Any, chosen: dict[str, Any], *, use_store: bool)
     session.use_ffmpeg(settings)
     with console.rich_progress() as progress:
         encoder = session.encoder(settings, chosen["batch_size"], progress)
+        mode = session.mode(settings, encoder) if wish.query else None
         session.warn_of_long_queries((wish.query,) if wish.query else (), encoder, progress)
         with session.store(settings, progress, wanted=use_store) as store:
             from rdmf_cli.pipeline.answer import SearchOptions
 
             how = {"encoder": encoder, "store": store, "options": SearchOptions(**chosen), "progress": progress}
-            outcome = _found(wish, how)
+            outcome = _found(wish, how, mode)
         progress.finish()
         for answer in outcome.answers:
             for warning in answer.warnings:
                 progress.warn(warning)
         picked = _picked(wish, outcome.answers)
         outcome.answers = [answer for answer, _ in picked]
-        _show(wish, outcome, encoder)
+        _show(wish, outcome, encoder, mode)
         if wish.clips is not None:
             cut_clips.cut_all(picked, wish.clips, wish.cutting, progress)
         if wish.reel is not None:
@@ -144,11 +150,11 @@ def _make(wish: Wish, settings: Any, chosen: dict[str, Any], *, use_store: bool)
         _leave(outcome, console)
 
 
-def _found(wish: Wish, how: dict[str, Any]) -> Any:
+def _found(wish: Wish, how: dict[str, Any], mode: Any) -> Any:
     if wish.query:
         from rdmf_cli.pipeline.search import search_videos
 
-        return search_videos(wish.videos, [wish.query], **how)
+        return search_videos(wish.videos, [wish.query], mode=mode, **how)
     from rdmf_cli.pipeline.highlights import highlights as stand_out
 
     return stand_out(wish.videos, length_s=wish.length_s, clip_s=wish.clip_s, **how)
@@ -173,13 +179,13 @@ def _picked(wish: Wish, answers: list[Any]) -> cut_clips.Chosen:
     return [(replace(answer, moments=tuple(mine)), mine) for answer, mine in zip(answers, kept, strict=True)]
 
 
-def _show(wish: Wish, outcome: Any, encoder: Any) -> None:
+def _show(wish: Wish, outcome: Any, encoder: Any, mode: Any) -> None:
     from rdmf_cli.commands import console, results
     from rdmf_cli.pipeline.highlights import SCHEMA, highlight_to_json
     from rdmf_cli.timebase import format_time
 
     if wish.as_json:
-        model = results.PATTERN_MODEL if wish.query else {"name": "standout", "kind": "pattern"}
+        model = {"name": "standout", "kind": "pattern"} if mode is None else results.model_of(mode)
         document = results.search_document(outcome, encoder, model, 0, 0.0)
         document |= {"schema": SCHEMA, "length_s": wish.length_s}
         document["results"] = [highlight_to_json(answer) for answer in outcome.answers]
@@ -187,7 +193,11 @@ def _show(wish: Wish, outcome: Any, encoder: Any) -> None:
         return
     for answer in outcome.answers:
         total_s = sum(moment.length_s for moment in answer.moments)
-        facts = [f"{total_s:.1f} s of {format_time(answer.duration_s).partition('.')[0]}", f"encoder {encoder.name}"]
+        facts = [
+            f"{total_s:.1f} s of {format_time(answer.duration_s).partition('.')[0]}",
+            *(() if mode is None else results.facts_of(mode)),
+            f"encoder {encoder.name}",
+        ]
         console.print_heading(answer.query or "highlights", str(answer.info.path), facts)
         moments = list(answer.moments)
         if moments:

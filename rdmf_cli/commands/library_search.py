@@ -103,9 +103,10 @@ def search_library(
     with console.rich_progress() as progress:
         with opened_store(settings, progress) as store:
             encoder = session.encoder(settings, batch_size, progress)
+            mode = session.mode(settings, encoder)
             session.warn_of_long_queries((*texts, *extras.negatives), encoder, progress)
             started = time.perf_counter()
-            library = open_library(store, encoder, progress)
+            library = open_library(store, encoder, mode, progress)
             report = new_report(library, view, encoder, progress)
             encoded = library.encode(asking.compose(texts, extras))
             options = library_options(view, filters)
@@ -124,11 +125,11 @@ def opened_store(settings: Settings, progress: Any) -> Any:
     return Store.open(settings.store, progress)
 
 
-def open_library(store: Any, encoder: Any, progress: Any) -> Any:
+def open_library(store: Any, encoder: Any, mode: Any, progress: Any) -> Any:
     """Everything that the encoder has seen. Raises StoreError."""
     from rdmf_cli.pipeline.library import Library
 
-    return Library.open(store, encoder, progress)
+    return Library.open(store, encoder, progress, mode=mode)
 
 
 def library_options(view: View, filters: asking.Filters) -> Any:
@@ -144,11 +145,14 @@ def library_options(view: View, filters: asking.Filters) -> Any:
         show_all=view.show_all or view.form != "text",  # documents list all, and say which are confident
         merge=not filters.copies,
         min_score=view.min_score,
+        explain=view.pictures.explain is not None,
     )
 
 
 def new_report(library: Any, view: View, encoder: Any, progress: Any) -> LibraryReport:
     """A report without answers yet."""
+    from rdmf_cli.commands import results
     from rdmf_cli.pipeline.answer import Outcome
 
-    return LibraryReport(Report(view, encoder, progress), Outcome(), library.num_videos, library.num_snippets)
+    said = Report(view, encoder, progress, model=results.model_of(library.mode), facts=results.facts_of(library.mode))
+    return LibraryReport(said, Outcome(), library.num_videos, library.num_snippets)

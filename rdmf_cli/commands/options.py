@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rdmf_cli.errors import UsageError
+from rdmf_cli.settings import Settings, load_settings
 
 
 class Device(StrEnum):
@@ -25,6 +27,13 @@ class Decoder(StrEnum):
 
     ffmpeg = "ffmpeg"
     decord = "decord"
+
+
+class Fusion(StrEnum):
+    """How query and video are brought together."""
+
+    pattern = "pattern"
+    learned = "learned"
 
 
 class ExportFormat(StrEnum):
@@ -54,6 +63,23 @@ Encoder = Annotated[
         "--encoder",
         metavar="NAME",
         help="See 'rdmf models list'; auto: the best one that is here. [env: RDMF_ENCODER]",
+        rich_help_panel=_HOW,
+    ),
+]
+FusionChoice = Annotated[
+    Fusion | None,
+    typer.Option(
+        "--fusion",
+        help="pattern: no trained model. Default: learned, where a model is here. [env: RDMF_MODEL]",
+        rich_help_panel=_HOW,
+    ),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Trained model: a name or a folder that 'rdmf train' made. [env: RDMF_MODEL]",
         rich_help_panel=_HOW,
     ),
 ]
@@ -125,6 +151,18 @@ def form_of(*, as_json: bool, as_jsonl: bool = False) -> str:
     if as_json and as_jsonl:
         raise UsageError("--json and --jsonl exclude each other")
     return "json" if as_json else "jsonl" if as_jsonl else "text"
+
+
+def settings_for_search(fusion: Fusion | None, model: str | None, **flags: Any) -> Settings:
+    """`load_settings(**flags)` with what --fusion and --model say as `Settings.model`. Raises UsageError."""
+    if fusion is Fusion.pattern and model is not None:
+        raise UsageError("--fusion pattern and --model exclude each other", hint="pattern mode has no trained model")
+    if model is not None and not model.strip():
+        raise UsageError("--model: the name is empty", hint="a name or the folder of a model")
+    settings = load_settings(model="pattern" if fusion is Fusion.pattern else model, **flags)
+    if fusion is Fusion.learned and settings.model in ("auto", "pattern"):
+        return replace(settings, model="learned")
+    return settings
 
 
 def check_fps(fps: float | None) -> None:

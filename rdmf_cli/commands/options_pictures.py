@@ -36,6 +36,15 @@ ReportPage = Annotated[
         rich_help_panel=_PICTURES,
     ),
 ]
+Explain = Annotated[
+    Path | None,
+    typer.Option(
+        "--explain",
+        metavar="FILE",
+        help="Draw the curves behind each answer: affinity, u, v, saliency; .png or .svg (extra 'plot'), or .json.",
+        rich_help_panel=_PICTURES,
+    ),
+]
 Embed = Annotated[
     bool,
     typer.Option(

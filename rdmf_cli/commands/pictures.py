@@ -1,4 +1,4 @@
-"""`--plot`, `--contact-sheet`, `--report`, `--preview` and `--open`: from answers to pictures, a page and a player."""
+"""`--plot`, `--contact-sheet`, `--report`, `--explain`, `--preview`, `--open`: from answers to files and a player."""
 
 from __future__ import annotations
 
@@ -30,11 +30,17 @@ class Pictures:
     open_rank: int | None = None
     preview: bool = False
     force: bool = False
+    explain: Path | None = None
 
     @property
     def files(self) -> dict[str, Path]:
         """The files wanted, by option."""
-        wanted = {"--plot": self.plot, "--contact-sheet": self.contact_sheet, "--report": self.report}
+        wanted = {
+            "--plot": self.plot,
+            "--contact-sheet": self.contact_sheet,
+            "--report": self.report,
+            "--explain": self.explain,
+        }
         return {option: path for option, path in wanted.items() if path is not None}
 
 
@@ -68,20 +74,28 @@ def _check_files(pictures: Pictures, videos: list[Path]) -> None:
         check_target(out, force=pictures.force)
         if any(os.path.exists(video) and os.path.exists(out) and os.path.samefile(out, video) for video in videos):
             raise OutputError(f"{out}: this is the video itself", hint="choose another name")
-    if pictures.plot is not None:
-        from rdmf_cli.export.plot import check_matplotlib
+    _check_matplotlib(pictures)
 
-        check_matplotlib()
+
+def _check_matplotlib(pictures: Pictures) -> None:
+    """Raise OutputError if one of the pictures needs it and it is missing."""
+    from rdmf_cli.export.figures import check_matplotlib
+
+    if pictures.plot is not None:
+        check_matplotlib("--plot")
+    if pictures.explain is not None and pictures.explain.suffix.lower() != ".json":
+        check_matplotlib("--explain with a picture")
 
 
 def _suffixes(option: str) -> tuple[str, ...]:
     """The endings of names that `option` takes."""
-    from rdmf_cli.export import contact_sheet, plot, report
+    from rdmf_cli.export import contact_sheet, explain, plot, report
 
     endings: dict[str, tuple[str, ...]] = {
         "--plot": plot.SUFFIXES,
         "--contact-sheet": contact_sheet.SUFFIXES,
         "--report": report.SUFFIXES,
+        "--explain": explain.SUFFIXES,
     }
     return endings[option]
 
@@ -132,7 +146,7 @@ def _show_frames(answer: Any, moments: list[Moment]) -> None:
     console.line("")
 
 
-def finish(pictures: Pictures, shown: list[Shown], encoder: Any, progress: Any) -> None:
+def finish(pictures: Pictures, shown: list[Shown], encoder: Any, model: dict[str, str], progress: Any) -> None:
     """Write the files, then open the player. Raises OutputError, VideoError, UsageError."""
     from rdmf_cli.commands import console
 
@@ -142,7 +156,7 @@ def finish(pictures: Pictures, shown: list[Shown], encoder: Any, progress: Any) 
         num_clips = sum(len(moments) for _, moments in shown) if option == "--report" and pictures.embed else None
         progress.start(f"making {out.name}", num_clips, "clips" if num_clips else "")
         try:
-            _write(option, out, pictures, shown, encoder, progress)
+            _write(option, out, pictures, shown, encoder, model, progress)
         finally:
             progress.finish()
         console.note(f"wrote {out}")
@@ -150,7 +164,15 @@ def finish(pictures: Pictures, shown: list[Shown], encoder: Any, progress: Any) 
         _open(pictures.open_rank, shown)
 
 
-def _write(option: str, out: Path, pictures: Pictures, shown: list[Shown], encoder: Any, progress: Any) -> None:
+def _write(
+    option: str,
+    out: Path,
+    pictures: Pictures,
+    shown: list[Shown],
+    encoder: Any,
+    model: dict[str, str],
+    progress: Any,
+) -> None:
     from rdmf_cli.export.writing import write_bytes
 
     findings = [_finding(answer, moments) for answer, moments in shown]
@@ -165,6 +187,13 @@ def _write(option: str, out: Path, pictures: Pictures, shown: list[Shown], encod
 
         _warn_of_many(option, sum(len(f.moments) or 1 for f in findings), contact_sheet.MOST_ROWS, "moments", progress)
         content = contact_sheet.contact_sheet(findings, suffix)
+    elif option == "--explain":
+        from rdmf_cli.export import explain
+
+        if suffix != ".json":
+            _warn_of_many(option, len(findings), explain.MOST_ANSWERS, "answers", progress)
+        explained = [explain.Explained(f, answer.trace) for f, (answer, _) in zip(findings, shown, strict=True)]
+        content = explain.explain(explained, suffix, encoder=encoder.name, model=model)
     else:
         from rdmf_cli.export import report
 

@@ -53,10 +53,11 @@ class Shell:
         videos = inputs.find(self.places) if self.places else []
         with console.rich_progress() as progress, self._store(progress, needed=not videos) as store:
             encoder = session.encoder(self.settings, _BATCH_SIZE, progress)
+            mode = session.mode(self.settings, encoder)
             if videos:
-                ask = self._of_videos(videos, store, encoder, progress)
+                ask = self._of_videos(videos, store, encoder, mode, progress)
             else:
-                library = open_library(store, encoder, progress)
+                library = open_library(store, encoder, mode, progress)
                 ask = self._of_library(library, encoder, progress)
                 if is_interactive():
                     console.note(f"{library.num_videos} videos, {library.num_snippets} snippets; :help for help")
@@ -96,18 +97,22 @@ class Shell:
 
         return ask
 
-    def _of_videos(self, videos: list[Path], store: Any, encoder: Any, progress: Any) -> Callable[[str], None]:
+    def _of_videos(
+        self, videos: list[Path], store: Any, encoder: Any, mode: Any, progress: Any
+    ) -> Callable[[str], None]:
+        from rdmf_cli.commands import results
         from rdmf_cli.pipeline.answer import SearchOptions
         from rdmf_cli.pipeline.search import search_videos
 
         def ask(text: str) -> None:
-            report = Report(self.view, encoder, progress)
+            report = Report(self.view, encoder, progress, model=results.model_of(mode), facts=results.facts_of(mode))
             outcome = search_videos(
                 videos,
                 asking.compose([text], self.extras),
                 encoder=encoder,
                 store=store,
                 options=SearchOptions(batch_size=_BATCH_SIZE),
+                mode=mode,
                 progress=progress,
                 on_answer=report.add,
             )

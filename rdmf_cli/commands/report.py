@@ -48,9 +48,9 @@ class Report:
     view: View
     encoder: Any
     progress: Any
+    model: dict[str, str]  # what answered, for the JSON
     num_answers: int = 0
     num_matches: int = 0
-    model: dict[str, str] | None = None  # what answered, for the JSON; None: pattern mode
     facts: tuple[str, ...] = ()  # more for the heading
 
     def add(self, answer: Any) -> None:
@@ -87,7 +87,7 @@ class Report:
             console.note("time: " + ", ".join(f"{name} {value:.2f} s" for name, value in spent.items()))
         for failure in outcome.failures:
             console.problem(failure.message, failure.hint)
-        pictures.finish(view.pictures, self._shown(outcome.answers), self.encoder, self.progress)
+        pictures.finish(view.pictures, self._shown(outcome.answers), self.encoder, self.model, self.progress)
         exporting.refuse(refused)
         if outcome.failures:
             failed = len({failure.path for failure in outcome.failures})
@@ -101,8 +101,7 @@ class Report:
         from rdmf_cli.commands import results
 
         view = self.view
-        model = self.model or results.PATTERN_MODEL
-        return results.search_document(outcome, self.encoder, model, view.top, view.min_score)
+        return results.search_document(outcome, self.encoder, self.model, view.top, view.min_score)
 
     def _shown(self, answers: list[Any]) -> list[tuple[Any, list[Any]]]:
         """Each answer with the moments that were shown of it; none where the match is not confident."""

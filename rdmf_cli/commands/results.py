@@ -6,8 +6,15 @@ from typing import Any
 
 from rdmf_cli.moments import Moment
 
-# A search without a trained model: the reaction-diffusion pattern alone.
-PATTERN_MODEL = {"name": "pattern", "kind": "pattern"}
+
+def model_of(mode: Any) -> dict[str, str]:
+    """`model` of the JSON: what brought query and video together (a Mode of pipeline/modes.py)."""
+    return {"name": mode.name, "kind": mode.kind}
+
+
+def facts_of(mode: Any) -> tuple[str, ...]:
+    """The same for a heading: a trained model by its name; pattern mode needs no mention."""
+    return () if mode.kind == "pattern" else (f"model {mode.name}",)
 
 
 def shown(moments: tuple[Moment, ...], top: int, min_score: float) -> list[Moment]:

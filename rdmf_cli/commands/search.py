@@ -19,7 +19,7 @@ from rdmf_cli.commands import (
     pictures,
 )
 from rdmf_cli.commands.report import Report, View
-from rdmf_cli.settings import Settings, load_settings
+from rdmf_cli.settings import Settings
 
 Words = Annotated[
     list[str] | None,
@@ -67,6 +67,9 @@ def search(
     embed: options_pictures.Embed = False,
     open_rank: options_pictures.Open = None,
     preview: options_pictures.Preview = False,
+    explain: options_pictures.Explain = None,
+    fusion: options.FusionChoice = None,
+    model: options.ModelName = None,
     encoder: options.Encoder = None,
     device: options.DeviceChoice = None,
     fps: options.SampleFps = None,
@@ -100,7 +103,9 @@ def search(
     filters = asking.filters(per_video, path_glob, min_length, since, copies)
     misplaced = {"--fps": fps is not None, "--no-cache": no_cache} if library else asking.given(filters)
     asking.check_places(misplaced, in_library=library)
-    settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
+    settings = options.settings_for_search(
+        fusion, model, store=store, encoder=encoder, device=device, offline=offline or None
+    )
     cutting = options_cut.cutting(
         copy=copy, smart=smart, pad=pad, merge_gap=merge_gap, max_clips=max_clips, name=name, force=force
     )
@@ -114,7 +119,7 @@ def search(
         verbose,
         exports=exporting.understand(export or []),
         force=force,
-        pictures=pictures.Pictures(plot, contact_sheet, report, embed, open_rank, preview, force),
+        pictures=pictures.Pictures(plot, contact_sheet, report, embed, open_rank, preview, force, explain),
         cutting=cutting,
     )
     if follow:
@@ -148,13 +153,14 @@ def answer_all(
     extras: asking.Extras = _WORDS_ONLY,
 ) -> None:
     """Search, print, and raise what becomes the exit code."""
-    from rdmf_cli.commands import console, session
+    from rdmf_cli.commands import console, results, session
 
     session.use_ffmpeg(settings)
     with console.rich_progress() as progress:
         encoder = session.encoder(settings, chosen["batch_size"], progress)
+        mode = session.mode(settings, encoder)
         session.warn_of_long_queries((*queries, *extras.negatives), encoder, progress)
-        report = Report(view, encoder, progress)
+        report = Report(view, encoder, progress, model=results.model_of(mode), facts=results.facts_of(mode))
         with session.store(settings, progress, wanted=use_store) as store:
             from rdmf_cli.pipeline.answer import SearchOptions
             from rdmf_cli.pipeline.search import search_videos
@@ -164,7 +170,8 @@ def answer_all(
                 asking.compose(queries, extras),
                 encoder=encoder,
                 store=store,
-                options=SearchOptions(**chosen),
+                options=SearchOptions(**chosen, explain=view.pictures.explain is not None),
+                mode=mode,
                 progress=progress,
                 on_answer=report.add,
             )

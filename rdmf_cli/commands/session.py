@@ -36,6 +36,13 @@ def encoder(settings: Settings, batch_size: int, progress: Progress) -> Any:
         progress.finish()
 
 
+def mode(settings: Settings, encoder: Any) -> Any:
+    """Fusion and head that the settings name: pattern mode, or a model that fits the encoder. Raises ModelError."""
+    from rdmf_cli.pipeline.learned import open_mode
+
+    return open_mode(settings.model, settings.models, encoder)
+
+
 @contextmanager
 def store(settings: Settings, progress: Progress, *, wanted: bool = True) -> Iterator[Any]:
     """The store, or None if it isn't wanted or can't be used: a search works without, only slower next time."""

@@ -9,7 +9,6 @@ import typer
 from rdmf_cli.commands import options, options_library
 from rdmf_cli.commands.asking import Filters
 from rdmf_cli.commands.report import View
-from rdmf_cli.settings import load_settings
 
 Places = Annotated[
     list[str] | None,
@@ -23,6 +22,8 @@ def shell(
     per_video: options_library.PerVideo = 2,
     show_all: options.ShowAll = False,
     as_jsonl: options.JsonLines = False,
+    fusion: options.FusionChoice = None,
+    model: options.ModelName = None,
     encoder: options.Encoder = None,
     device: options.DeviceChoice = None,
     store: options.StoreFolder = None,
@@ -34,6 +35,8 @@ def shell(
     """
     from rdmf_cli.commands.prompt import Shell
 
-    settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
+    settings = options.settings_for_search(
+        fusion, model, store=store, encoder=encoder, device=device, offline=offline or None
+    )
     view = View("jsonl" if as_jsonl else "text", top, show_all=show_all)
     Shell(settings, view, Filters(per_video), tuple(places or ())).run()

@@ -86,8 +86,7 @@ def _check(video: Path | None, query: str | None, plot: Path | None, force: bool
         raise UsageError("the query is empty", hint='--video holiday.mp4 --query "a dog"')
     if plot is None:
         return
-    from rdmf_cli.export.plot import check_matplotlib
-    from rdmf_cli.export.stability_plot import SUFFIXES
+    from rdmf_cli.export.figures import SUFFIXES, check_matplotlib
     from rdmf_cli.export.writing import check_target
 
     if plot.suffix.lower() not in SUFFIXES:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rdmf_cli.export import palette
-from rdmf_cli.export.plot import _own_style, check_matplotlib
+from rdmf_cli.export.figures import WIDTH_IN, Axes, Figure, check_matplotlib, file_of, own_style
 from rdmf_cli.fusion.formation import Formation
 from rdmf_cli.fusion.regimes import REGIMES, Channel, Regime, regime_map
 from rdmf_cli.heads.decode import Timeline
 
-Axes: TypeAlias = Any  # matplotlib's, which is imported only when something is drawn
-Figure: TypeAlias = Any
-
-SUFFIXES = (".png", ".svg")
-_DPI = 160
-_WIDTH_IN, _TOP_IN, _BOTTOM_IN = 10.0, 4.6, 4.4
+_TOP_IN, _BOTTOM_IN = 4.6, 4.4
 _GRID = 400  # points of the plane along each axis
 # Pale, so that the points stand out; told apart by their labels as well.
 _AREAS = {Regime.dies: "#eef0f3", Regime.swings: "#f3d9ea", Regime.peaks: "#fbe3b5", Regime.fills: "#d3e9f6"}
@@ -43,12 +37,8 @@ class Shown(NamedTuple):
 def plot(channels: tuple[Channel, ...], title: str, suffix: str, watched: Shown | None = None) -> bytes:
     """The picture file, `suffix` one of SUFFIXES. `watched`: how a pattern formed on a video."""
     check_matplotlib()
-    file = io.BytesIO()
-    with _own_style():
-        drawn = figure(channels, title, watched)
-        extra: dict[str, Any] = {"metadata": {"Date": None}} if suffix == ".svg" else {}
-        drawn.savefig(file, format=suffix[1:], dpi=_DPI, **extra)
-    return file.getvalue()
+    with own_style():
+        return file_of(figure(channels, title, watched), suffix)
 
 
 def figure(channels: tuple[Channel, ...], title: str, watched: Shown | None = None) -> Figure:
@@ -56,7 +46,7 @@ def figure(channels: tuple[Channel, ...], title: str, watched: Shown | None = No
     from matplotlib.figure import Figure
 
     height_in = _TOP_IN + (_BOTTOM_IN if watched else 0.0)
-    drawn = Figure(figsize=(_WIDTH_IN, height_in), facecolor=palette.PAPER)
+    drawn = Figure(figsize=(WIDTH_IN, height_in), facecolor=palette.PAPER)
     share = _TOP_IN / height_in
     bottom, height = 1 - share * 0.85, share * 0.66
     drawn.text(0.07, 1 - 0.35 / height_in, title, fontsize=12, fontweight="bold", va="center", parse_math=False)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -159,7 +160,8 @@ def factorise(weights: Tensor, ground: Tensor | None = None) -> Factors:
 def solve(x: Tensor, factors: Factors) -> Tensor:
     """Solve (I + L) x' = x. x (..., T) → (..., T); factors broadcast with it. Differentiable in x and the weights."""
     weights = factors.weights
-    batch = torch.broadcast_shapes(x.shape[:-1], weights.shape[:-1])  # type: ignore[no-untyped-call]
+    # Not torch.broadcast_shapes: its first call imports torch's compiler, 0.3 s of the first search.
+    batch = np.broadcast_shapes(x.shape[:-1], weights.shape[:-1])
     x = x.expand(*batch, x.shape[-1])
     if not (torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad)):
         return _reduce_and_substitute(x, factors)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rdmf_cli.fusion.config import FusionConfig
-from rdmf_cli.fusion.inputs import INPUT_NAMES, MAX_INPUT, Batch
+from rdmf_cli.fusion.inputs import INPUT_NAMES, MAX_INPUT, QUERY_NAMES, Batch
 
 # Pairs of inputs that change places when time runs backwards; they enter as their sum and the size of their difference.
 _MIRRORED = (("distance_before", "distance_after"), ("cut_before", "cut_after"))
@@ -21,12 +21,20 @@ def keep_valid(x: Tensor, valid: Tensor) -> Tensor:
 
 
 class Embedding(nn.Module):
-    """Inputs of `Batch` → (B, T, H): a small network per snippet that knows the query's facts."""
+    """Inputs of `Batch` → (B, T, H): a small network per snippet that knows the query's facts.
+
+    Raises ValueError for a configuration made for other inputs than INPUT_NAMES and QUERY_NAMES.
+    """
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
         self.config = config
-        hidden = config.hidden
+        hidden, made = config.hidden, (len(INPUT_NAMES), len(QUERY_NAMES))
+        if (config.num_inputs, config.num_facts) != made:
+            raise ValueError(
+                f"the model reads {config.num_inputs} inputs per snippet and {config.num_facts} per query, "
+                f"this version of rdmf makes {made[0]} and {made[1]}"
+            )
         self.snippet = nn.Linear(config.num_inputs, hidden)
         self.facts = nn.Linear(config.num_facts, hidden, bias=False)
         self.mix = nn.Sequential(nn.GELU(), nn.Dropout(config.dropout), nn.Linear(hidden, hidden))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rdmf_cli.fusion.affinity import AffinityConfig, affinity, conductance, pool_neighbours
-from rdmf_cli.fusion.gray_scott import GrayScott, integrate
+from rdmf_cli.fusion.gray_scott import GrayScott, Integration, integrate
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,29 @@ def start_of(evidence: Tensor, system: GrayScott, config: PatternConfig) -> Star
     )
 
 
+def settle(
+    evidence: Tensor, conductance: Tensor, diffusion: Tensor, config: PatternConfig, valid: Tensor | None = None
+) -> Integration:
+    """Run rows of evidence to rest, each on its own: evidence (B, T), conductance (B, T-1), diffusion Dv (B,).
+
+    valid (B, T): False on padding, which comes last.
+    """
+    system = GrayScott(config.feed, config.kill, config.diff_ratio * diffusion, diffusion)
+    start = start_of(evidence, system, config)
+    return integrate(
+        start.u,
+        start.v,
+        system=system,
+        catalysis=start.catalysis,
+        seed=start.seed,
+        conductance=conductance,
+        dt=config.dt,
+        num_steps=config.num_steps,
+        tolerance=config.tolerance,
+        valid=valid,
+    )
+
+
 def run_pattern(
     features: Tensor,
     queries: Tensor,
@@ -130,20 +153,7 @@ def run_patterns(
     if min(lengths) < longest:
         valid = torch.arange(longest) < torch.tensor(lengths).repeat_interleave(num_queries).unsqueeze(1)
     diffusion = torch.tensor(diff_v, dtype=together.dtype).repeat_interleave(num_queries)  # (V Q,)
-    system = GrayScott(config.feed, config.kill, config.diff_ratio * diffusion, diffusion)
-    start = start_of(together, system, config)
-    result = integrate(
-        start.u,
-        start.v,
-        system=system,
-        catalysis=start.catalysis,
-        seed=start.seed,
-        conductance=edges,
-        dt=config.dt,
-        num_steps=config.num_steps,
-        tolerance=config.tolerance,
-        valid=valid,
-    )
+    result = settle(together, edges, diffusion, config, valid)
     found = []
     for number, length in enumerate(lengths):
         rows = slice(number * num_queries, (number + 1) * num_queries)

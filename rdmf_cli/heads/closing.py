@@ -69,7 +69,7 @@ class ClosingMoments:
         kept, since_s = self._kept, float(self._kept.starts_s[self._open])
         until_s = float(kept.starts_s[stop]) if stop < len(kept.v) else end_s
         moments = _shifted_moments(kept[: stop + context], end_s, self._config)
-        start = max(0, stop - _CONTEXT)
+        start = max(0, stop - context)  # none where a moment was cut in two: the next part begins there
         self._kept, self._open = kept[start:], stop - start
         mine = [moment for moment in moments if since_s - _ROUNDING_S <= moment.peak_s < until_s - _ROUNDING_S]
         return sorted(mine, key=lambda moment: moment.start_s)

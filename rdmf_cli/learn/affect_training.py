@@ -10,28 +10,23 @@ import copy
 import hashlib
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
-from rdmf_cli.errors import ModelError, OutputError
+from rdmf_cli.errors import ModelError
 from rdmf_cli.learn.affect_data import WindowSet
 from rdmf_cli.learn.affect_figures import figures, main_figure, predict, tensors
 from rdmf_cli.learn.affect_loss import class_weights, classification_loss, rebuilding_loss, regression_loss
 from rdmf_cli.learn.augment import augment
 from rdmf_cli.learn.recipe import AffectRecipe
+from rdmf_cli.learn.training_state import State, load_state, save_state
 from rdmf_cli.model import AffectConfig, AffectNetwork
 from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.records import to_table
-
-State = dict[str, Tensor]
 
 
 @dataclass
@@ -92,8 +87,11 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
     run = Run(network, optimizer)
     identity = _identity(training, validation, config, recipe, seed)
-    if state_file is not None:
-        _load(state_file, run, identity)
+    kept = load_state(state_file, identity, network, optimizer) if state_file is not None else None
+    if kept is not None:
+        run.best = kept[0]
+        for name, value in kept[1].items():
+            setattr(run, name, value)
     progress.start(f"training, seed {seed}", plan.epochs, "epochs")
     progress.advance(run.epoch)
     while run.epoch < plan.epochs and run.epoch - run.best_epoch <= plan.patience:
@@ -102,7 +100,8 @@ def train(
             raise ModelError("the training loss is no number any more", hint="lower training.learning_rate")
         _judge(run, validation, config, loss, device)
         if state_file is not None:
-            _save(state_file, run, identity)
+            facts = {name: getattr(run, name) for name in ("best_epoch", "best_value", "best_loss", "history")}
+            save_state(state_file, identity, network, optimizer, run.best, facts)
         progress.advance(1)
     progress.finish()
     network.load_state_dict(run.best)
@@ -163,9 +162,6 @@ def _mixed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
-# --- state on disk ----------------------------------------------------------------------------------------------------
-
-
 def _identity(training: WindowSet, validation: WindowSet, config: AffectConfig, recipe: AffectRecipe, seed: int) -> str:
     """What a state must agree in to be gone on from: recipe, seed, windows, targets, and their rows' sources."""
     table = copy.deepcopy(to_table(recipe))
@@ -176,47 +172,3 @@ def _identity(training: WindowSet, validation: WindowSet, config: AffectConfig, 
         digest.update("\n".join(part.keys).encode())
         digest.update(np.ascontiguousarray(part.targets).tobytes())
     return digest.hexdigest()
-
-
-def _save(file: Path, run: Run, identity: str) -> None:
-    """Raises OutputError."""
-    state = {f"network.{name}": value for name, value in run.network.state_dict().items()}
-    state |= {f"best.{name}": value for name, value in run.best.items()}
-    for place, values in run.optimizer.state_dict()["state"].items():
-        state |= {f"optimizer.{place}.{name}": value for name, value in values.items()}
-    facts = {name: getattr(run, name) for name in ("best_epoch", "best_value", "best_loss", "history")}
-    temporary = file.with_name(f".{file.name}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        state = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-        save_file(state, temporary, {"identity": identity, "facts": json.dumps(facts)})
-        os.replace(temporary, file)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"{file}: the state of the training can't be written: {error}") from error
-
-
-def _load(file: Path, run: Run, identity: str) -> None:
-    """Put a kept state into `run`; one of another training, or a damaged one, is ignored: it starts anew."""
-    try:
-        with safe_open(file, "pt") as opened:
-            facts = opened.metadata()
-            if facts.get("identity") != identity:
-                return
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a dict
-        known = json.loads(facts["facts"])
-    except (OSError, SafetensorError, ValueError, KeyError):
-        return
-    run.network.load_state_dict(_below(state, "network"))
-    run.best = _below(state, "best")
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in _below(state, "optimizer").items():
-        place, _, what = name.partition(".")
-        moments.setdefault(int(place), {})[what] = value
-    run.optimizer.load_state_dict({**run.optimizer.state_dict(), "state": moments})
-    for name, value in known.items():
-        setattr(run, name, value)
-
-
-def _below(state: State, prefix: str) -> State:
-    return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}

@@ -15,6 +15,7 @@ from rdmf_cli.fusion.cross_gru import CrossGruConfig
 from rdmf_cli.heads.affect import AffectHeadConfig
 from rdmf_cli.learn.affect_labels import LAYOUTS
 from rdmf_cli.learn.augment import AugmentConfig
+from rdmf_cli.learn.moment_recipe import MomentRecipe
 from rdmf_cli.records import from_table, to_table, toml_text
 from rdmf_cli.windows import StreamConfig
 
@@ -86,10 +87,11 @@ class AffectRecipe:
 
 
 # Every kind of recipe: a later one is one more entry.
-KINDS: dict[str, type[AffectRecipe]] = {"affect": AffectRecipe}
+Recipe = AffectRecipe | MomentRecipe
+KINDS: dict[str, type[Recipe]] = {"affect": AffectRecipe, "moments": MomentRecipe}
 
 
-def read_recipe(file: Path) -> AffectRecipe:
+def read_recipe(file: Path) -> Recipe:
     """The recipe in a TOML file. Raises UsageError that names the file and the key."""
     try:
         table = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
@@ -109,6 +111,6 @@ def read_recipe(file: Path) -> AffectRecipe:
         raise UsageError(f"{file}: {error}") from None
 
 
-def recipe_text(recipe: AffectRecipe) -> str:
+def recipe_text(recipe: Recipe) -> str:
     """The recipe as TOML, every default written out: reading it gives the same recipe."""
     return toml_text(to_table(recipe))

@@ -13,6 +13,7 @@ from rdmf_cli.moments import Moment, Relevance
 from rdmf_cli.timebase import rate_text
 
 if TYPE_CHECKING:
+    from rdmf_cli.fusion.trace import Trace
     from rdmf_cli.pipeline.query import Query
 
 SCHEMA = "rdmf.search/1"
@@ -33,6 +34,7 @@ class Answer:
     warnings: tuple[str, ...] = ()
     cuts_s: tuple[float, ...] = ()  # where one shot ends and the next begins
     asked: Query | None = None  # the whole query, of which `query` is the text; None: a text and nothing else
+    trace: Trace | None = None  # the curves behind it; only if they were asked for, they are large
 
 
 @dataclass
@@ -58,6 +60,7 @@ class SearchOptions:
     backend: str = "ffmpeg"  # decoder
     batch_size: int = 32
     max_moments: int = 100
+    explain: bool = False  # keep the curves behind each answer
 
 
 @dataclass(frozen=True)

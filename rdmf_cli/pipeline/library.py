@@ -26,11 +26,11 @@ from rdmf_cli.pipeline.answer import Answer
 from rdmf_cli.pipeline.calibration import CUTOFF, Calibration, calibrate, picture_scale
 from rdmf_cli.pipeline.index import Indexed
 from rdmf_cli.pipeline.library_answer import LibraryAnswer, LibraryHit, LibraryOptions, Twin
+from rdmf_cli.pipeline.modes import PATTERN_MODE, Mode
 from rdmf_cli.pipeline.parts import Lead, Part, best_of_videos, built_again, current_parts, empty_library, in_memory
 from rdmf_cli.pipeline.query import Encoded, Query, encode_queries
 from rdmf_cli.pipeline.ranking import Candidate, Ranked, rank
 from rdmf_cli.pipeline.refresh import index_problem, prefix_of, refresh, sample_fps_of, spec_of
-from rdmf_cli.pipeline.search import answer_videos
 from rdmf_cli.pipeline.snippets import snippets_of
 from rdmf_cli.progress import SILENT, Progress
 from rdmf_cli.store import Store, VideoFeatures
@@ -42,6 +42,7 @@ __all__ = ["Library", "LibraryAnswer", "LibraryHit", "LibraryOptions", "Twin", "
 
 _MORE_VIDEOS = 24  # candidates beyond what would fill the ranking
 _ALIKE = 0.88  # of the way from unrelated pictures to equal ones, from which two show the same
+_LEAST_JUDGED = 8  # videos that a mode with a relevance of its own answers, however short the ranking
 _ROUNDING = 0.004  # by which half precision may change a cosine
 _DOUBT = 0.02  # beyond that, the index has something else than the features
 _NO_RATE = Fraction(25)
@@ -51,11 +52,18 @@ class Library:
     """Everything that one encoder has seen, open for queries. Not shared between threads."""
 
     def __init__(
-        self, store: Store, encoder: Encoder, calibration: Calibration, parts: list[Part], progress: Progress
+        self,
+        store: Store,
+        encoder: Encoder,
+        calibration: Calibration,
+        parts: list[Part],
+        mode: Mode,
+        progress: Progress,
     ) -> None:
         self._store = store
         self._encoder = encoder
         self._calibration = calibration
+        self.mode = mode
         self._parts = parts
         self._progress = progress
         self._spec = _spec(encoder)
@@ -65,12 +73,12 @@ class Library:
         self._alike: float | None = None
 
     @classmethod
-    def open(cls, store: Store, encoder: Encoder, progress: Progress = SILENT) -> Library:
+    def open(cls, store: Store, encoder: Encoder, progress: Progress = SILENT, *, mode: Mode = PATTERN_MODE) -> Library:
         """Bring the index up to date and map it. Raises StoreError if the encoder has seen no video."""
         parts = current_parts(store, _spec(encoder), progress)
         if not any(counts.any() for _, counts in parts):
             raise empty_library(store, encoder)
-        return cls(store, encoder, calibrate(encoder, store), parts, progress)
+        return cls(store, encoder, calibrate(encoder, store), parts, mode, progress)
 
     @property
     def num_videos(self) -> int:
@@ -118,16 +126,15 @@ class Library:
         best = Relevance(0.0, CUTOFF)
         waiting = self._by_relevance(leads, encoded, number)
         # The best moment of a video scores what its relevance is, and they come in that order: as many videos as the
-        # ranking has places fill it, unless some are merged or left out.
-        while batch := list(islice(waiting, max(1, options.top - len(ranked)))):
-            best = batch[0][1] if not best.score else best
-            batch = [(video, relevance) for video, relevance in batch if relevance.confident or options.show_all]
-            if not batch:
+        # ranking has places fill it, unless some are merged or left out. A mode that judges relevance itself may order
+        # them otherwise, so it sees a few more.
+        least = _LEAST_JUDGED if self.mode.judges_relevance else 1
+        while batch := list(islice(waiting, max(least, options.top - len(ranked)))):
+            most, shown = self._judged(batch, encoded, number, options)
+            best = max(best, most, key=lambda relevance: relevance.score)
+            if not shown:
                 break
-            known = {video.video_id: relevance for video, relevance in batch}
-            for answer, features in self._answered([video for video, _ in batch], encoded, number):
-                if not answer.moments:
-                    answer = as_a_whole(answer, known[answer.video_id])
+            for answer, features in shown:
                 answers[answer.video_id] = answer
                 candidates += _candidates(answer, features, options)
             ranked = rank(candidates, options.top, options.per_video, self._alike_from(options))
@@ -142,6 +149,26 @@ class Library:
             nearest_s=found_s - started,
             total_s=time.perf_counter() - started,
         )
+
+    def _judged(
+        self, batch: list[tuple[Indexed, Relevance]], encoded: Encoded, number: int, options: LibraryOptions
+    ) -> tuple[Relevance, list[tuple[Answer, VideoFeatures]]]:
+        """The best relevance of a few videos, and the answers of those that may be shown.
+
+        A mode that judges relevance itself has to answer a video before anybody knows whether it may be shown; the
+        calibration's relevance then only says which videos are answered first.
+        """
+        if self.mode.judges_relevance:
+            found = self._answered([video for video, _ in batch], encoded, number, options)
+            most = max((answer.relevance for answer, _ in found), key=lambda relevance: relevance.score)
+            return most, [pair for pair in found if pair[0].relevance.confident or options.show_all]
+        known = {video.video_id: relevance for video, relevance in batch}
+        wanted = [video for video, relevance in batch if relevance.confident or options.show_all]
+        answers = self._answered(wanted, encoded, number, options) if wanted else []
+        return batch[0][1], [
+            (answer if answer.moments else as_a_whole(answer, known[answer.video_id]), features)
+            for answer, features in answers
+        ]
 
     def _leads(
         self, vector: NDArray[np.float32], allowed: list[NDArray[np.bool_]], options: LibraryOptions
@@ -195,14 +222,12 @@ class Library:
         info = _unread(self._path_of(entry.video_id), features.duration_s)
         return Indexed(info, entry.video_id, sample_fps_of(entry.spec_key), features)
 
-    def _answered(self, videos: list[Indexed], encoded: Encoded, number: int) -> Iterator[tuple[Answer, VideoFeatures]]:
-        """The full answers of a few videos."""
-        query, one = encoded.queries[number], slice(number, number + 1)
-        found = answer_videos(
-            videos, [query.label], encoded.vectors[one], self._calibration, general=encoded.generality[one]
-        )
-        for indexed, [answer] in zip(videos, found, strict=True):
-            yield replace(answer, asked=query), indexed.features
+    def _answered(
+        self, videos: list[Indexed], encoded: Encoded, number: int, options: LibraryOptions
+    ) -> list[tuple[Answer, VideoFeatures]]:
+        """The full answers of a few videos, at least one."""
+        found = self.mode.answer(videos, encoded.only(number), self._calibration, explain=options.explain)
+        return [(answer, indexed.features) for indexed, [answer] in zip(videos, found, strict=True)]
 
     def _hits(self, ranked: list[Ranked], answers: dict[str, Answer]) -> Iterator[LibraryHit]:
         """The ranking with everything that is shown about its videos, and with only its moments."""

@@ -22,6 +22,7 @@ class LibraryOptions:
     show_all: bool = False  # rank videos, too, that don't match confidently
     merge: bool = True  # near-identical moments of several videos are one hit
     min_score: float = 0.0
+    explain: bool = False  # keep the curves behind each answer
 
 
 @dataclass(frozen=True)

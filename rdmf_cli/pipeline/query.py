@@ -92,10 +92,10 @@ class Encoded:
     vectors: Vector  # (Q, D)
     generality: Vector  # (Q,) what the relevance takes off; see Calibration.relevance
 
-    @property
-    def labels(self) -> list[str]:
-        """One line for each."""
-        return [query.label for query in self.queries]
+    def only(self, number: int) -> Encoded:
+        """Query `number` alone."""
+        one = slice(number, number + 1)
+        return Encoded(self.queries[one], self.vectors[one], self.generality[one])
 
 
 def as_query(query: str | Query) -> Query:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, relevance
+from benchmarks import accuracy
 from benchmarks.accuracy import Query, Said, Scores
 from benchmarks.baselines import BASELINES
+from rdmf_cli.learn.reliability import fit_logistic
 from rdmf_cli.moments import Moment
 from rdmf_cli.store import Store, VideoFeatures
 from tests.fakes import FakeEncoder
@@ -92,11 +93,11 @@ def test_logistic_fit_recovers_its_curve() -> None:
     rng = np.random.default_rng(0)
     values = rng.uniform(-4, 8, 20_000)
     positive = rng.random(20_000) < 1 / (1 + np.exp(-1.5 * (values - 2.0)))
-    slope, midpoint = relevance.fit_logistic(values, positive)
+    slope, midpoint = fit_logistic(values, positive)
     assert slope == pytest.approx(1.5, abs=0.1)
     assert midpoint == pytest.approx(2.0, abs=0.2)
     assert np.isfinite(
-        relevance.fit_logistic(np.array([0.0, 1.0, 5.0, 6.0]), np.array([False, False, True, True]))
+        fit_logistic(np.array([0.0, 1.0, 5.0, 6.0]), np.array([False, False, True, True]))
     ).all()
 
 

@@ -15,7 +15,7 @@ import pytest
 from rdmf_cli.commands import player, terminal
 from rdmf_cli.commands.terminal_images import Protocol
 from rdmf_cli.errors import OutputError
-from rdmf_cli.export import plot, writing
+from rdmf_cli.export import figures, writing
 from rdmf_cli.media.probe import probe
 from rdmf_cli.pipeline.answer import Failure, Outcome
 from tests import videos
@@ -183,7 +183,7 @@ def test_a_folder_without_permission(rdmf: Rdmf, film: Path, tmp_path: Path) -> 
 
 
 def test_without_matplotlib(rdmf: Rdmf, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot, "find_spec", lambda name: None)
+    monkeypatch.setattr(figures, "find_spec", lambda name: None)
     done = rdmf("search", str(film), "a dog", "--plot", str(tmp_path / "out.png"))
     assert (done.code, done.out) == (6, "")
     assert "--plot needs matplotlib" in done.err

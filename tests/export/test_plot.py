@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from rdmf_cli.errors import OutputError, VideoError
-from rdmf_cli.export import palette, plot
+from rdmf_cli.export import figures, palette, plot
 from rdmf_cli.moments import Moment, Relevance
 from tests import videos
 from tests.export.findings import MOMENTS, finding_of
@@ -32,7 +32,7 @@ def curves(figure: Any) -> list[Any]:
 
 
 def drawn(finding: Any) -> Any:
-    with plot._own_style():
+    with figures.own_style():
         return plot.figure([finding])
 
 
@@ -83,7 +83,7 @@ def test_frames_stand_along_the_axis() -> None:
 def test_queries_are_rows_and_videos_blocks() -> None:
     other = videos.odd_size()
     findings = [finding_of(query="a"), finding_of(query="b"), finding_of(other, "a")]
-    with plot._own_style():
+    with figures.own_style():
         figure = plot.figure(findings)
     assert [axes.get_label() for axes in curves(figure)] == ["a", "b", "a"]
     tops = [axes.get_position().y1 for axes in curves(figure)]
@@ -132,7 +132,7 @@ def test_any_text_is_drawn(suffix: str, query: str) -> None:
 @pytest.mark.parametrize("sign", ["w", "il ", "犬"])
 @pytest.mark.parametrize("relevance", [0.8, 0.3])
 def test_a_long_query_leaves_room_for_the_relevance(sign: str, relevance: float) -> None:
-    with plot._own_style():
+    with figures.own_style():
         figure = plot.figure([finding_of(query=sign * 400, relevance=relevance)])
         renderer = FigureCanvasAgg(figure).get_renderer()
         [query] = [text for text in figure.texts if text.get_text().startswith("“")]
@@ -159,8 +159,8 @@ def test_many_answers_are_still_a_picture_that_viewers_open(monkeypatch: pytest.
     monkeypatch.setattr(plot, "_draw_video", lambda page, group: None)
     one = finding_of()
     many = [replace(one, info=replace(one.info, path=Path(str(number)))) for number in range(plot.MOST_ROWS)]
-    with plot._own_style():
-        assert plot.figure(many).get_figheight() * plot._DPI < 32000  # a block each is the worst case
+    with figures.own_style():
+        assert plot.figure(many).get_figheight() * figures.DPI < 32000  # a block each is the worst case
     kept: list[int] = []
     monkeypatch.setattr(plot, "figure", lambda findings: kept.append(len(findings)) or Figure())
     plot.plot([*many, one, one], ".png")
@@ -168,7 +168,7 @@ def test_many_answers_are_still_a_picture_that_viewers_open(monkeypatch: pytest.
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot, "find_spec", lambda name: None)
+    monkeypatch.setattr(figures, "find_spec", lambda name: None)
     with pytest.raises(OutputError, match="needs matplotlib") as error:
         plot.plot([finding_of()], ".png")
     assert "pip install 'rdmf-cli[plot]'" in error.value.hint

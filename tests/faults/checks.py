@@ -20,6 +20,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     places = {"RDMF_STORE": home / "store", "RDMF_MODELS": home / "models", "RDMF_SETTINGS": home / "settings.toml"}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RDMF_") or name == "RDMF_FFMPEG"}
     fixed = {"PYTHONPATH": str(ROOT), "TMPDIR": str(home / "tmp"), "OMP_NUM_THREADS": "1"}
+    fixed["RDMF_MODEL"] = "pattern"  # whatever models are here
     return {**kept, **{name: str(place) for name, place in places.items()}, **fixed, **more}
 
 

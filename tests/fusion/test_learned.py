@@ -264,3 +264,8 @@ def test_features_are_asked_for():
     batch: Batch = batch_of(ITEMS)
     with pytest.raises(ValueError, match="reads features and words"):
         net(batch._replace(features=None))
+
+
+def test_weights_made_for_other_inputs_are_refused():
+    with pytest.raises(ValueError, match="this version of rdmf makes"):
+        build_fusion(replace(SMALL, num_inputs=len(INPUT_NAMES) - 1))

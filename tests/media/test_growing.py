@@ -79,7 +79,7 @@ def test_what_is_no_video(tmp_path: Path, content: bytes, said: str) -> None:
 
 
 def test_an_ordinary_mp4_can_not_be_followed(tmp_path: Path) -> None:
-    whole = videos.constant_rate().read_bytes()
+    whole = videos.hard_cuts().read_bytes()
     file = tmp_path / "a.mp4"
     file.write_bytes(whole[: len(whole) // 2])
     growing = Growing(file, idle_s=0.1)

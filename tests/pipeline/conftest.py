@@ -11,6 +11,7 @@ import pytest
 from rdmf_cli.media import ffmpeg_frames
 from rdmf_cli.pipeline import calibration
 from rdmf_cli.pipeline.answer import Outcome, SearchOptions
+from rdmf_cli.pipeline.modes import PATTERN_MODE
 from rdmf_cli.pipeline.search import search_videos
 from rdmf_cli.store import Store
 from tests.fakes import FakeEncoder, plain_pictures
@@ -79,7 +80,8 @@ def search(encoder: FakeEncoder, ears: Ears) -> Any:
 
     def run(videos: list[Path] | Path, queries: list[str] | str = "something red", **changes: Any) -> Outcome:
         options = SearchOptions(**{name: changes.pop(name) for name in list(changes) if name in vars(SearchOptions())})
-        arguments = {"encoder": encoder, "store": None, "options": options, "progress": ears, **changes}
+        arguments = {"encoder": encoder, "store": None, "options": options, "progress": ears} | changes
+        arguments.setdefault("mode", PATTERN_MODE)
         return search_videos(
             [videos] if isinstance(videos, Path) else videos,
             [queries] if isinstance(queries, str) else queries,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import numpy as np
 import pytest
 
 from rdmf_cli.errors import StoreError
-from rdmf_cli.pipeline.answer import SearchOptions, answer_to_json
+from rdmf_cli.moments import Relevance
+from rdmf_cli.pipeline.answer import Answer, SearchOptions, answer_to_json
 from rdmf_cli.pipeline.index import feature_spec, index_video
-from rdmf_cli.pipeline.library import Library, LibraryAnswer, LibraryOptions, passes
+from rdmf_cli.pipeline.learned import LearnedMode
+from rdmf_cli.pipeline.library import Library, LibraryAnswer, LibraryOptions, as_a_whole, passes
+from rdmf_cli.pipeline.modes import PATTERN_MODE
 from rdmf_cli.pipeline.parts import best_of_videos
 from rdmf_cli.pipeline.query import Picture, Query
 from rdmf_cli.pipeline.search import search_videos
@@ -22,6 +26,7 @@ from rdmf_cli.store import Store, VideoFeatures
 from rdmf_cli.store.generations import Generations
 from rdmf_cli.store.listing import Place
 from rdmf_cli.store.nearest import Entry, build
+from tests import moment_folders
 from tests.fakes import FakeEncoder
 from tests.pipeline.conftest import Ears
 from tests.videos import folder, run_ffmpeg
@@ -142,6 +147,52 @@ def test_copies_of_a_file_are_one_hit(
     answer = library.search(library.encode(["yellow"]), 0, LibraryOptions(per_video=1))
     paths = {answer.hits[0].answer.info.path, *answer.hits[0].copies}
     assert {path.name for path in paths} == {"copy.mp4", videos["two"].name}
+
+
+class Judge:
+    """Pattern mode's moments with a relevance of its own, by the name of the video."""
+
+    name, kind, judges_relevance = "judge", "learned", True
+
+    def __init__(self, **scores: float) -> None:
+        self.scores = scores
+        self.num_answered = 0
+
+    def answer(self, videos: Any, encoded: Any, calibration: Any, **options: Any) -> Any:
+        self.num_answered += len(videos)
+        found = PATTERN_MODE.answer(videos, encoded, calibration, **options)
+        return [[self._judged(answer) for answer in answers] for answers in found]
+
+    def _judged(self, answer: Answer) -> Answer:
+        score = self.scores[answer.info.path.stem.removeprefix("library-")]
+        judged = replace(answer, relevance=Relevance(score, 0.6))
+        return judged if judged.moments else as_a_whole(judged, judged.relevance)
+
+
+def test_a_mode_that_judges_relevance_decides_the_ranking(filled: Store, encoder: FakeEncoder) -> None:
+    def found(judge: Judge, **options: Any) -> LibraryAnswer:
+        library = Library.open(filled, encoder, mode=judge)
+        return library.search(library.encode(["something yellow"]), 0, LibraryOptions(merge=False, **options))
+
+    judge = Judge(one=0.7, two=0.65, three=0.9)
+    assert list(dict.fromkeys(names(found(judge)))) == ["three", "one", "two"]
+    assert names(found(judge, top=1)) == ["three"]  # although the calibration puts "two" first
+    assert found(judge).best == Relevance(0.9, 0.6)
+    doubting = found(Judge(one=0.1, two=0.2, three=0.3))
+    assert (doubting.hits, doubting.best) == ((), Relevance(0.3, 0.6))
+    assert names(found(Judge(one=0.1, two=0.2, three=0.3), show_all=True))[0] == "three"
+    assert set(names(found(Judge(one=0.1, two=0.7, three=0.3)))) == {"two"}
+
+
+def test_a_learned_mode_searches_the_library(filled: Store, encoder: FakeEncoder) -> None:
+    mode = LearnedMode("small", moment_folders.network_of())
+    library = Library.open(filled, encoder, mode=mode)
+    answer = library.search(library.encode(["red"]), 0, LibraryOptions(explain=True))
+    assert answer.best.confident
+    assert answer.hits
+    for hit in answer.hits:
+        assert hit.answer.trace is not None
+        assert 0 <= hit.score <= 1
 
 
 def test_filters(ask: Ask, videos: dict[str, Path]) -> None:

@@ -1,0 +1,95 @@
+"""Where slots start: peaks of the activity, found at several scales at once.
+
+A candidate is a stretch [m - w/2, m + w/2) for every snippet m and a ladder of widths w. Its strength is that of a
+matched filter for a box in noise,
+
+    strength = √w · (mean inside − mean of the flanks),    flanks of w/2 on either side, 0 beyond the video
+
+so a lone peak and the whole of a long moment can both win. Greedy suppression of overlaps leaves `num_slots` of them
+in each window of `window` snippets. Every snippet belongs to one window and a stretch may reach beyond its own: the
+windows only share out the slots, so a video of any length gets its due and none is cut at a window's end.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Anchors(NamedTuple):
+    """Spans that slots start from; windows one after the other, within a window the strongest first."""
+
+    spans: Tensor  # (B, S, 2) start and end in snippets; S = windows · num_slots
+    slot_valid: Tensor  # (B, S) bool; every item has at least one
+
+
+def ladder(longest: int) -> list[int]:
+    """Widths in snippets from 1 to `longest`: 1, 2, 3, 4, 6, 8, 12, …; each is at most half again the one before."""
+    widths, base = [1], 2
+    while base <= longest:
+        widths += [base, base + base // 2] if base + base // 2 <= longest else [base]
+        base *= 2
+    return widths
+
+
+@torch.no_grad()
+def find_anchors(
+    activity: Tensor, valid: Tensor, *, num_slots: int, window: int, max_width: int = 768, max_overlap: float = 0.5
+) -> Anchors:
+    """activity (B, T) ≥ 0, valid (B, T) → the anchors. No gradient: they are places, not values.
+
+    Two anchors of a window overlap by at most `max_overlap` (IoU). Slots that nothing is left for are not valid.
+    """
+    num_items, num_snippets = activity.shape
+    span = min(window, num_snippets)
+    num_windows = -(-num_snippets // span)
+    starts, ends, strength = _candidates(activity, valid, min(max_width, num_snippets))
+    padding = num_windows * span - num_snippets
+
+    def by_window(values: Tensor, filler: float) -> Tensor:  # (B, K, T) → (B · windows, K · span)
+        padded = torch.nn.functional.pad(values, (0, padding), value=filler)
+        shape = (num_items, -1, num_windows, span)
+        return padded.reshape(shape).transpose(1, 2).reshape(num_items * num_windows, -1)
+
+    starts, ends = by_window(starts, 0.0), by_window(ends, 0.0)
+    strength = by_window(strength, -torch.inf)
+    chosen, found = [], []
+    for _ in range(num_slots):
+        best_strength, best = strength.max(dim=1, keepdim=True)
+        start, end = starts.gather(1, best), ends.gather(1, best)
+        shared = (torch.minimum(ends, end) - torch.maximum(starts, start)).clamp(min=0)
+        union = (ends - starts) + (end - start) - shared
+        strength = strength.masked_fill(shared > max_overlap * union, -torch.inf)
+        chosen.append(torch.cat([start, end], dim=1))
+        found.append(best_strength.squeeze(1) > -torch.inf)
+    spans, slot_valid = torch.stack(chosen, dim=1), torch.stack(found, dim=1)
+    total = (num_items, num_windows * num_slots)
+    unused = torch.tensor([0.0, 1.0], dtype=spans.dtype, device=spans.device)
+    spans = torch.where(slot_valid[..., None], spans, unused)
+    return Anchors(spans.reshape(*total, 2).to(activity.dtype), slot_valid.reshape(total))
+
+
+def _candidates(activity: Tensor, valid: Tensor, longest: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Starts, ends and strengths, each (B, K, T) for K widths; the strength of padding is -inf."""
+    widths = torch.tensor(ladder(longest), device=activity.device)[:, None]  # (K, 1)
+    num_snippets = activity.shape[1]
+    length = valid.sum(dim=1)[:, None, None]  # (B, 1, 1)
+    middle = torch.arange(num_snippets, device=activity.device)
+    first = middle - widths // 2  # (K, T)
+    starts = first.clamp(min=0).minimum(length)  # (B, K, T)
+    ends = (first + widths).minimum(length)
+    flank = (widths // 2).clamp(min=1)
+    # In float64: a sum over a day of snippets must still tell one snippet from the next.
+    sums = torch.nn.functional.pad(torch.where(valid, activity, 0.0).double().cumsum(dim=1), (1, 0))  # (B, T+1)
+
+    def until(places: Tensor) -> Tensor:
+        return sums.gather(1, places.clamp(0, num_snippets).flatten(1)).reshape(places.shape)
+
+    at_start, at_end = until(starts), until(ends)
+    around = (until(ends + flank) - at_end) + (at_start - until(starts - flank))
+    size = (ends - starts).clamp(min=1)
+    strength = size.sqrt() * ((at_end - at_start) / size - around / (2 * flank))
+    strength = torch.where(valid[:, None, :], strength, -torch.inf)
+    return starts.float(), ends.float(), strength.float()

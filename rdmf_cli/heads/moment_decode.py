@@ -1,0 +1,114 @@
+"""From what the head found to moments in seconds: scores, borders on cuts, and one suppression over the whole video.
+
+The head answers for a timeline of any length at once (anchors.py shares out its slots), so there is nothing to stitch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rdmf_cli.heads.decode import Timeline
+from rdmf_cli.heads.moments import Found
+from rdmf_cli.intervals import nms
+from rdmf_cli.moments import Moment
+
+Array = NDArray[np.float64]
+_SHORTEST_S = 1e-3
+
+
+@dataclass(frozen=True)
+class MomentDecodeConfig:
+    """Constants of the decoding; ours (docs/experiments.md)."""
+
+    max_overlap: float = 0.7  # IoU from which on the weaker of two moments goes
+    snap: float = 1.0  # reach of a cut, in snippets
+    boundary_weight: float = 1.0  # of several cuts in reach: what the boundary head counts for, against nearness
+    least_score: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_overlap <= 1 or min(self.snap, self.boundary_weight, self.least_score) < 0:
+            raise ValueError("max_overlap lies in [0, 1]; snap, boundary_weight and least_score are 0 or more")
+
+
+def moments_from(
+    found: Found, item: int, timeline: Timeline, *, config: MomentDecodeConfig, relevance: float = 1.0
+) -> list[Moment]:
+    """Moments of one item of a batch, best first. Score = chance of being a moment × quality × `relevance`.
+
+    The timeline has as many snippets as the item; what the batch has beyond is padding. A border within `snap`
+    snippets of a cut moves onto it.
+    """
+    num_snippets = len(timeline.starts_s)
+    usable = found.slot_valid[item]
+    spans = _floats(found.spans[-1, item][usable]).clip(0, num_snippets)
+    scores = relevance * _chances(found.logits[-1, item][usable]) * _chances(found.quality[-1, item][usable])
+    moments_s = seconds(spans, timeline)
+    boundary = _chances(found.boundary[item, : num_snippets + 1])
+    moments_s = np.array([_on_cuts(row, boundary, timeline, config) for row in moments_s]).reshape(-1, 2)
+    keep = (moments_s[:, 1] - moments_s[:, 0] >= _SHORTEST_S) & (scores >= config.least_score)
+    moments_s, scores = moments_s[keep], scores[keep]
+    saliency = _floats(found.saliency[item, :num_snippets])
+    best = nms(moments_s, scores, config.max_overlap)
+    return [_moment(moments_s[row], float(scores[row]), saliency, timeline) for row in best]
+
+
+def saliency_from(found: Found, item: int, num_snippets: int) -> NDArray[np.float32]:
+    """Saliency of one item, (num_snippets,) in [0, 1]."""
+    return _chances(found.saliency[item, :num_snippets]).astype(np.float32)
+
+
+def relevance_from(found: Found, item: int, scale: tuple[float, ...] = (1.0, 0.0)) -> float:
+    """Probability that the video answers the query. `scale`: slope and offset of the calibration, on the logit."""
+    slope, offset = scale
+    return float(_chances(slope * found.relevance[item] + offset))
+
+
+def seconds(places: Array, timeline: Timeline) -> Array:
+    """Places in snippets [0, T] → seconds: even inside a snippet, 0 at the first and `end_s` at the last edge."""
+    knots = np.append(timeline.starts_s, timeline.end_s)
+    knots[0] = 0.0
+    found: Array = np.interp(places, np.arange(len(knots)), knots)
+    return found
+
+
+def _on_cuts(moment_s: Array, boundary: Array, timeline: Timeline, config: MomentDecodeConfig) -> Array:
+    """(start, end) in seconds, each on the best cut in reach. A moment that this would close stays as it is."""
+    snapped = np.array([_on_cut(float(border_s), boundary, timeline, config) for border_s in moment_s])
+    return snapped if snapped[1] - snapped[0] >= _SHORTEST_S else moment_s
+
+
+def _on_cut(border_s: float, boundary: Array, timeline: Timeline, config: MomentDecodeConfig) -> float:
+    """The best cut within reach of a border, or the border."""
+    starts, last = timeline.starts_s, len(timeline.starts_s) - 1
+    at = int(np.searchsorted(starts, border_s, side="right")) - 1  # the snippet that the border lies in
+    nearby = range(max(at - int(config.snap), 1), min(at + int(config.snap) + 2, last) + 1)
+    best_s, best = border_s, -np.inf
+    for edge in nearby:
+        cut_s = float(timeline.cut_s[edge])
+        apart = abs(cut_s - border_s) / timeline.spacing_s
+        if apart <= config.snap:  # False for nan
+            worth = config.boundary_weight * float(boundary[edge]) - apart
+            if worth > best:
+                best_s, best = cut_s, worth
+    return best_s
+
+
+def _moment(moment_s: Array, score: float, saliency: Array, timeline: Timeline) -> Moment:
+    start_s, end_s = float(moment_s[0]), float(moment_s[1])
+    first = max(int(np.searchsorted(timeline.starts_s, start_s, side="right")) - 1, 0)
+    last = max(int(np.searchsorted(timeline.starts_s, end_s, side="left")) - 1, first)
+    peak = first + int(saliency[first : last + 1].argmax())
+    return Moment(start_s, end_s, score, min(max(float(timeline.starts_s[peak]), start_s), end_s))
+
+
+def _floats(values: Tensor) -> Array:
+    return values.detach().double().cpu().numpy()
+
+
+def _chances(logits: Tensor) -> Array:
+    return _floats(torch.sigmoid(logits.detach().double()))
