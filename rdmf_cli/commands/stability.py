@@ -20,6 +20,10 @@ Video = Annotated[
     ),
 ]
 Query = Annotated[str | None, typer.Option("--query", "-q", metavar="TEXT", help="What to look for in --video.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="A trained model, by name or folder. Default: pattern mode."),
+]
 Plot = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE", help="Draw it; .png or .svg. Needs rdmf-cli's extra 'plot'.")
 ]
@@ -30,7 +34,7 @@ Spacing = Annotated[
 _SAID = {
     "dies": "dies out",
     "swings": "swings: an active state, but not a steady one",
-    "peaks": "peaks grow at a distance of their own (Turing)",
+    "peaks": "Turing: peaks grow at a distance of their own",
     "fills": "steady: fills its shot evenly",
 }
 _DEFAULT_FPS = 2.0
@@ -39,6 +43,7 @@ _DEFAULT_FPS = 2.0
 def stability(
     video: Video = None,
     query: Query = None,
+    model: Model = None,
     plot: Plot = None,
     as_json: options.Json = False,
     force: options.Force = False,
@@ -57,14 +62,15 @@ def stability(
     options.check_fps(fps)
     _check(video, query, plot, force)
     settings = load_settings(store=store, encoder=encoder, device=device, offline=offline or None)
+    from rdmf_cli.pipeline import stability as pipeline
+
+    named = None if model is None else pipeline.open_model(model, settings.models)
     watched = None
     if video is not None and query is not None:
         chosen = {"sample_fps": fps, "backend": decoder.value}
-        watched = _watch(video, query, settings, chosen, use_store=not no_cache)
+        watched = _watch(video, query, named, settings, chosen, use_store=not no_cache)
     spacing_s = watched.timeline.spacing_s if watched is not None else 1 / (fps or _DEFAULT_FPS)
-    from rdmf_cli.pipeline.stability import pattern_stability
-
-    found = pattern_stability(spacing_s)
+    found = pipeline.pattern_stability(spacing_s) if named is None else pipeline.model_stability(*named, spacing_s)
     if plot is not None:
         _draw(found, watched, plot, force=force)
     if as_json:
@@ -95,7 +101,7 @@ def _check(video: Path | None, query: str | None, plot: Path | None, force: bool
     check_target(plot, force=force)
 
 
-def _watch(video: Path, query: str, settings: Settings, chosen: dict[str, Any], *, use_store: bool) -> Any:
+def _watch(video: Path, query: str, named: Any, settings: Settings, chosen: dict[str, Any], *, use_store: bool) -> Any:
     from rdmf_cli.commands import console, session
 
     session.use_ffmpeg(settings)
@@ -103,11 +109,12 @@ def _watch(video: Path, query: str, settings: Settings, chosen: dict[str, Any], 
         encoder = session.encoder(settings, 32, progress)
         with session.store(settings, progress, wanted=use_store) as store:
             from rdmf_cli.pipeline.answer import SearchOptions
-            from rdmf_cli.pipeline.stability import watch_pattern
+            from rdmf_cli.pipeline.stability import watch_model, watch_pattern
 
-            return watch_pattern(
-                video, query, encoder=encoder, store=store, options=SearchOptions(**chosen), progress=progress
-            )
+            how: dict[str, Any] = {"encoder": encoder, "store": store, "options": SearchOptions(**chosen)}
+            if named is None:
+                return watch_pattern(video, query, progress=progress, **how)
+            return watch_model(video, query, named[1], progress=progress, **how)
 
 
 def _draw(found: Any, watched: Any, file: Path, *, force: bool) -> None:
@@ -134,6 +141,8 @@ def _print(found: Any) -> None:
     from rdmf_cli.commands import console
 
     console.line(_title(found))
+    if not found.ranges:
+        console.line(f"  {_summary(found)}")
     if found.ranges:
         console.print_table("", ["affinity", "what becomes of evidence there"], [_range_row(r) for r in found.ranges])
     rows = [_channel_row(channel) for channel in found.channels]
@@ -148,6 +157,15 @@ def _print(found: Any) -> None:
         "reach",
     ]
     console.print_table("", columns, rows)
+
+
+def _summary(found: Any) -> str:
+    """How many channels do what, and which waves the model prefers."""
+    counts = [(found.count(regime), regime) for regime in _SAID]
+    told = ", ".join(f"{count} {_SAID[regime].partition(':')[0]}" for count, regime in counts if count)
+    waves_s = [channel.wavelength_s for channel in found.channels if channel.wavelength_s is not None]
+    waves = f"; waves of {min(waves_s):.1f} to {max(waves_s):.1f} s" if waves_s else ""
+    return f"{len(found.channels)} channels: {told}{waves}"
 
 
 def _range_row(found: Any) -> list[str]:
@@ -177,9 +195,11 @@ def _print_watched(watched: Any) -> None:
     formation, timeline = watched.formation, watched.timeline
     console.line(_heading(watched))
     last = f"{formation.change[-1]:.1e}" if formation.num_steps else "nothing"
-    console.line(f"  the last step changed v by {last} at most; rest is less than {formation.tolerance:g}")
+    rest = f"; rest is less than {formation.tolerance:g}" if formation.tolerance else ""
+    console.line(f"  the last step changed v by {last} at most{rest}")
     v = formation.v[-1]
     best = int(v.argmax())
-    console.line(f"  v is {v[best]:.2f} at most, at {format_time(float(timeline.starts_s[best]))}")
+    name = "v" if formation.tolerance else "the activity"
+    console.line(f"  {name} is {v[best]:.2f} at most, at {format_time(float(timeline.starts_s[best]))}")
     heights = (v / max(1.0, float(v.max()))).tolist()
     console.print_curve(timeline.starts_s.tolist(), heights, timeline.end_s, [])

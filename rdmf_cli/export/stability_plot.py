@@ -199,8 +199,6 @@ def _draw_steps(axes: Axes, formation: Formation, timeline: Timeline) -> None:
     )
     for cut_s in timeline.cut_s[~np.isnan(timeline.cut_s)]:
         axes.axvline(cut_s, color=palette.MUTED, linewidth=0.5, linestyle=(0, (2, 2)))
-    for block in formation.blocks:
-        axes.axhline(block + 0.5, color=palette.INK, linewidth=0.8)
     axes.set(xlim=(0, timeline.end_s), ylim=(rows[-1], rows[0]))
     axes.set_xlabel("time in the video, seconds (dashed: cuts)", fontsize=8.5)
     axes.set_ylabel("step (downwards)", fontsize=8.5)
@@ -209,7 +207,7 @@ def _draw_steps(axes: Axes, formation: Formation, timeline: Timeline) -> None:
     bar = axes.figure.colorbar(drawn, cax=inset)
     bar.ax.tick_params(labelsize=6.5, length=1.5, pad=1)
     bar.outline.set_visible(False)
-    bar.ax.set_title("v", fontsize=8, pad=3)
+    bar.ax.set_title("v" if formation.tolerance else "activity", fontsize=8, pad=3, loc="left")
 
 
 def _draw_change(axes: Axes, formation: Formation) -> None:
@@ -218,6 +216,9 @@ def _draw_change(axes: Axes, formation: Formation) -> None:
     if formation.tolerance > 0:
         axes.axvline(formation.tolerance, color=palette.BEST, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xscale("log")
-    axes.set(ylim=(formation.num_steps + 0.5, -0.5))
+    seen = np.append(np.maximum(formation.change, 1e-9), formation.tolerance or 1.0)
+    decades = np.floor(np.log10(seen.min())), np.ceil(np.log10(seen.max()))
+    axes.set(ylim=(formation.num_steps + 0.5, -0.5), xlim=(0.7 * 10 ** decades[0], 1.4 * 10 ** decades[1]))
+    axes.minorticks_off()
     axes.set_title("largest change\nof each step", fontsize=8.5, loc="left")
     axes.tick_params(labelsize=7.5, length=2, labelleft=False)

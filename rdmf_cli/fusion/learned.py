@@ -179,9 +179,13 @@ class ReactionDiffusionFusion(nn.Module):
         for reaction, mixing in zip(self.reactions, self.mixings, strict=True):
             change, u, v = reaction(x, batch, num_steps)
             x = mixing(x + change, batch.valid)
-        weights = nn.functional.softplus(self.strength) * self.pooling.softmax(dim=0)
         sequence = torch.where(batch.valid[..., None], self.norm(x), 0.0)
-        return Fused(sequence, u, v, (weights[:, None] * v).sum(dim=1))
+        return Fused(sequence, u, v, self.activity(v))
+
+    def activity(self, v: Tensor) -> Tensor:
+        """v (B, C, T) of the last block, pooled over its channels → (B, T)."""
+        weights = nn.functional.softplus(self.strength) * self.pooling.softmax(dim=0)
+        return (weights[:, None] * v).sum(dim=1)
 
     @torch.no_grad()
     def systems(self, spacing_s: float) -> list[GrayScott]:

@@ -88,8 +88,7 @@ class StreamingFusion:
         u = v = x
         for block in self._blocks:
             x, u, v, distance, is_cut = block.push(x, distance, is_cut, last=last)
-        weights = torch.nn.functional.softplus(self._fusion.strength) * self._fusion.pooling.softmax(dim=0)
-        return Fused(self._fusion.norm(x), u, v, (weights[:, None] * v).sum(dim=1))
+        return Fused(self._fusion.norm(x), u, v, self._fusion.activity(v))
 
 
 class _Block:

@@ -11,14 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from rdmf_cli.encoders.base import Encoder
-from rdmf_cli.errors import UsageError
+from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.fusion.affinity import AffinityConfig, affinity, conductance, pool_neighbours
-from rdmf_cli.fusion.formation import Formation, watch
+from rdmf_cli.fusion.formation import Formation, watch, watch_learned
+from rdmf_cli.fusion.inputs import batch_of_queries, snippet_inputs
+from rdmf_cli.fusion.learned import ReactionDiffusionFusion
 from rdmf_cli.fusion.pattern import PatternConfig, pattern_system, start_of
 from rdmf_cli.fusion.regimes import AffinityRange, Channel, Regime, affinity_ranges, pattern_channel
 from rdmf_cli.heads.decode import Timeline
+from rdmf_cli.moment_model import MomentNetwork
+from rdmf_cli.moment_weights import find_moment_model, load_moments
 from rdmf_cli.pipeline.answer import SearchOptions
-from rdmf_cli.pipeline.calibration import calibrate
+from rdmf_cli.pipeline.calibration import Calibration, calibrate
 from rdmf_cli.pipeline.index import index_video
 from rdmf_cli.pipeline.query import Encoded, encode_queries
 from rdmf_cli.pipeline.snippets import snippets_of
@@ -42,7 +46,7 @@ class Stability:
 
     def count(self, regime: Regime) -> int:
         """How many channels do this."""
-        return sum(channel.regime is regime for channel in self.channels)
+        return sum(channel.regime == regime for channel in self.channels)
 
     @property
     def threshold(self) -> float | None:
@@ -91,10 +95,76 @@ class Watched:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A video and a query, encoded."""
+
+    features: torch.Tensor  # (T, D)
+    timeline: Timeline
+    encoded: Encoded
+    calibration: Calibration
+
+
 def pattern_stability(spacing_s: float, config: PatternConfig = PATTERN) -> Stability:
     """Pattern mode: its one channel, at a few affinities."""
     channels = tuple(pattern_channel(affinity, spacing_s, config) for affinity in _AFFINITIES)
     return Stability("pattern", spacing_s, channels, tuple(affinity_ranges(config)))
+
+
+def model_stability(name: str, network: MomentNetwork, spacing_s: float) -> Stability:
+    """A trained model: its channels, block by block, at catalysis 1. Raises ModelError."""
+    channels = [
+        Channel(
+            f"{number // network.config.fusion.channels + 1}.{number % network.config.fusion.channels + 1}",
+            system,
+            spacing_s,
+        )
+        for number, system in enumerate(_reaction(name, network).systems(spacing_s))
+    ]
+    return Stability(name, spacing_s, tuple(channels))
+
+
+def open_model(name: str, models_folder: Path) -> tuple[str, MomentNetwork]:
+    """The name and the network of a trained model whose fusion has channels. Raises ModelError."""
+    folder = find_moment_model(name, models_folder)
+    network = load_moments(folder).eval()
+    _reaction(folder.name, network)
+    return folder.resolve().name, network
+
+
+def _reaction(name: str, network: MomentNetwork) -> ReactionDiffusionFusion:
+    if not isinstance(network.fusion, ReactionDiffusionFusion):
+        kind = network.config.fusion.kind
+        raise ModelError(f"{name}: its fusion ({kind}) has no reaction and diffusion", hint="nothing to show of it")
+    return network.fusion
+
+
+def watch_model(
+    video: Path,
+    query: str,
+    network: MomentNetwork,
+    *,
+    encoder: Encoder,
+    store: Store | None,
+    options: SearchOptions,
+    progress: Progress = SILENT,
+) -> Watched:
+    """Run a model's fusion on a video as a search does, and keep every step. Raises VideoError, UsageError."""
+    found = prepared(video, query, encoder, store, options, progress)
+    vectors = torch.from_numpy(found.encoded.vectors)
+    inputs = snippet_inputs(
+        found.features,
+        vectors,
+        torch.from_numpy(found.calibration.bank),
+        torch.from_numpy(found.timeline.is_cut),
+        found.timeline.spacing_s,
+        null_mean=found.calibration.null_mean,
+        null_spread=found.calibration.null_spread,
+        generality=torch.from_numpy(found.encoded.generality),
+    )
+    extra = (found.features, vectors) if network.config.fusion.input == "features" else ()
+    formation = watch_learned(_reaction(str(video), network), batch_of_queries(inputs, *extra))
+    return Watched(video, query, found.timeline, formation)
 
 
 def watch_pattern(
@@ -108,11 +178,12 @@ def watch_pattern(
     progress: Progress = SILENT,
 ) -> Watched:
     """Run pattern mode on a video as a search does, and keep every step. Raises VideoError, UsageError."""
-    features, timeline, encoded, bank = prepared(video, query, encoder, store, options, progress)
+    found = prepared(video, query, encoder, store, options, progress)
+    features, timeline, bank = found.features, found.timeline, torch.from_numpy(found.calibration.bank)
     affinity_config = AffinityConfig()
     is_cut = torch.from_numpy(timeline.is_cut)
     pooled = pool_neighbours(features, (~is_cut).to(features.dtype), affinity_config.pooling)
-    evidence = affinity(pooled, torch.from_numpy(encoded.vectors), bank, affinity_config)
+    evidence = affinity(pooled, torch.from_numpy(found.encoded.vectors), bank, affinity_config)
     start = start_of(evidence, pattern_system(config, timeline.spacing_s), config)
     v, change = watch(
         *start[:2],
@@ -130,8 +201,8 @@ def watch_pattern(
 
 def prepared(
     video: Path, query: str, encoder: Encoder, store: Store | None, options: SearchOptions, progress: Progress
-) -> tuple[torch.Tensor, Timeline, Encoded, torch.Tensor]:
-    """Features (T, D), timeline, the query and the bank (M, D). Raises UsageError for a video that is too long."""
+) -> Prepared:
+    """Encode what is needed. Raises UsageError for a video that is too long, VideoError."""
     calibration = calibrate(encoder, store)
     encoded = encode_queries([query], encoder, calibration, store)
     indexed = index_video(video, encoder=encoder, store=store, options=options, progress=progress)
@@ -141,7 +212,7 @@ def prepared(
             f"{video}: {len(features)} snippets are too many to keep every step of",
             hint="look at fewer frames a second: --fps 0.2",
         )
-    return torch.from_numpy(features), timeline, encoded, torch.from_numpy(calibration.bank)
+    return Prepared(torch.from_numpy(features), timeline, encoded, calibration)
 
 
 def _channel_to_json(channel: Channel) -> dict[str, Any]:
