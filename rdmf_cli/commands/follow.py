@@ -19,7 +19,7 @@ from rdmf_cli.timebase import format_time
 _DEFAULT_FPS = 2.0
 
 
-def check(places: tuple[str, ...], view: View, decoder: str, *, in_library: bool) -> None:
+def check(places: tuple[str, ...], view: View, decoder: str, model: str, *, in_library: bool) -> None:
     """Raise UsageError for what does not go with --follow."""
     if in_library:
         raise UsageError("--library and --follow exclude each other")
@@ -28,7 +28,13 @@ def check(places: tuple[str, ...], view: View, decoder: str, *, in_library: bool
     if view.form == "json":
         raise UsageError("--follow prints moments as they come; --json is one document", hint="--jsonl: a line each")
     drawn = view.pictures != Pictures(force=view.pictures.force)
-    given = {"--clips": view.clips is not None, "--export": bool(view.exports), "pictures": drawn}
+    # A trained model of itself is passed over; only who asked for one has to know that it can't be had.
+    given = {
+        "a trained model": model not in ("auto", "pattern"),
+        "--clips": view.clips is not None,
+        "--export": bool(view.exports),
+        "pictures": drawn,
+    }
     for flag, is_given in {**given, f"--decoder {decoder}": decoder != "ffmpeg"}.items():
         if is_given:
             raise UsageError(f"--follow and {flag} exclude each other", hint="what --follow can do: docs/streaming.md")

@@ -23,7 +23,7 @@ from rdmf_cli.media.probe import VideoInfo, probe
 IDLE_S = 15.0  # a file that has not grown for so long is taken for finished
 _PIECE_BYTES = 1 << 16
 _TICK_S = 0.2
-_LEAST_HEAD_BYTES = 1 << 16  # before that a failed look may only mean that too little is there
+_LEAST_HEAD_BYTES = 1 << 12  # before that a failed look may only mean that too little is there
 _MOST_HEAD_BYTES = 1 << 25
 
 
