@@ -43,9 +43,17 @@ class ClosingMoments:
         self._kept: Stretch | None = None
         self._open = 0  # index into what is kept: everything before it has been told
 
-    def push(self, stretch: Stretch) -> list[Moment]:
-        """The moments that have closed by it."""
+    def push(self, stretch: Stretch, ahead: Stretch | None = None) -> list[Moment]:
+        """The moments that have closed by it.
+
+        `ahead`: what follows directly, if that begins with a cut. Its v need not be known, nothing looks across.
+        """
         self._kept = stretch if self._kept is None else self._kept + stretch
+        if ahead is not None and len(self._kept.v) > self._open:
+            own, self._kept = len(self._kept.v), self._kept + ahead[:_CONTEXT]
+            moments = self._close(own, _CONTEXT, float(self._kept.starts_s[-1]) + 1e-3)
+            self._kept = self._kept[: self._open]  # the rest will come with its v
+            return moments
         known = len(self._kept.v) - _CONTEXT  # the border at the end of a moment looks at what follows
         if known <= self._open:
             return []

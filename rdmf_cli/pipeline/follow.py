@@ -170,11 +170,20 @@ class Follower:
         count = state.v.shape[1]
         starts_s, self._starts_s = self._starts_s[:count], self._starts_s[count:]
         cut_s, self._cut_s = self._cut_s[:count], self._cut_s[count:]
-        told = []
+        ahead, told = self._ahead(), []
         for number, closing in enumerate(self._closing if count else ()):
             v, own = state.v[number].double().numpy(), evidence[number].double().numpy()
-            told += [self._told(number, moment) for moment in closing.push(Stretch(v, own, starts_s, cut_s))]
+            moments = closing.push(Stretch(v, own, starts_s, cut_s), ahead)
+            told += [self._told(number, moment) for moment in moments]
         return told
+
+    def _ahead(self) -> Stretch | None:
+        """Where the next two snippets lie, if what is final ends at a cut."""
+        starts_s, cut_s = self._starts_s[:2], self._cut_s[:2]
+        if not len(cut_s) or np.isnan(cut_s[0]):
+            return None
+        unknown = np.zeros(len(starts_s))
+        return Stretch(unknown, unknown, starts_s, cut_s)
 
     def _told(self, number: int, moment: Moment) -> Told:
         one = slice(number, number + 1)

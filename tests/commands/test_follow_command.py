@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,8 @@ def test_a_pipe_and_ctrl_c(tmp_path: Path) -> None:
         env=checks.environment(tmp_path),
         start_new_session=True,
     )
+    guard = threading.Timer(90, process.kill)  # readline has no time limit
+    guard.start()
     try:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -51,6 +54,7 @@ def test_a_pipe_and_ctrl_c(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     finally:
+        guard.cancel()
         process.kill()
     told = err.decode()
     assert process.returncode == 0, told

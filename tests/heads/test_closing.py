@@ -43,6 +43,24 @@ def test_a_stream_has_the_moments_of_the_whole(seed: int, length: int, chunk: in
     assert rounded(told) == rounded(expected)
 
 
+def test_a_cut_that_is_known_ahead_closes_at_once() -> None:
+    """Pushed shot by shot: the same moments, none of them late."""
+    for seed in range(30):
+        whole = stretch_of(seed, 60)
+        ends = [*np.flatnonzero(~np.isnan(whole.cut_s)).tolist(), 60]
+        closing, told, start = ClosingMoments(CONFIG, longest=10_000), [], 0
+        for end in ends:
+            following = whole[end : end + 2]
+            unknown = Stretch(following.v * 0, following.v * 0, following.starts_s, following.cut_s)
+            told += closing.push(whole[start:end], unknown if end < 60 else None)
+            assert all(m.start_s < whole.starts_s[end] for m in told if end < 60)
+            start = end
+        told += closing.finish(float(whole.starts_s[-1]) + 0.5)
+        timeline = Timeline(whole.starts_s, whole.cut_s, float(whole.starts_s[-1]) + 0.5)
+        expected = [moment for moment, _ in moments_of(whole.v, whole.evidence, timeline, CONFIG)]
+        assert rounded(told) == rounded(expected)
+
+
 def test_a_moment_is_told_as_soon_as_it_is_over() -> None:
     v = np.array([0, 1, 1, 0, 0, 0, 0.0])
     whole = Stretch(v, v, np.arange(7.0), np.full(7, np.nan))
