@@ -17,6 +17,7 @@ from rdmf_cli.commands import (
     doctor,
     evaluate,
     export,
+    extract,
     highlights,
     index,
     library,
@@ -54,6 +55,7 @@ app.add_typer(models.app, name="models")
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("classify", no_args_is_help=True)(classify.classify)
 app.command("affect", no_args_is_help=True)(affect.affect)
+app.command("extract", no_args_is_help=True)(extract.extract)
 app.command("train", no_args_is_help=True)(train.train)
 app.command("stability")(stability.stability)
 app.command("doctor")(doctor.doctor)

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from rdmf_cli.fusion.baselines import build_fusion
+from rdmf_cli.fusion.config import Fused, FusionConfig
 from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES, Batch
-from rdmf_cli.fusion.learned import Fused, FusionConfig
 from rdmf_cli.heads.moments import Found, HeadConfig, MomentHead
 
 VERSION = 1  # of config.json; raise it when an older rdmf would misread a model
@@ -54,19 +54,22 @@ class MomentNetwork(nn.Module):
         self.fusion = fusion
         self.head = head
 
-    def forward(self, batch: Batch) -> tuple[Fused, Found]:
-        """B padded items of T snippets → what fusion made of them and what the head found. Any T."""
-        fused: Fused = self.fusion(batch)
+    def forward(self, batch: Batch, num_steps: int | None = None) -> tuple[Fused, Found]:
+        """B padded items of T snippets → what fusion made of them and what the head found. Any T.
+
+        `num_steps` of the fusion, where it has steps: other than the configuration's.
+        """
+        fused: Fused = self.fusion(batch, num_steps)
         found: Found = self.head(
             fused.sequence, fused.activity, query=batch.query, valid=batch.valid, is_cut=batch.is_cut
         )
         return fused, found
 
-    def answer(self, batch: Batch) -> tuple[Fused, Found]:
+    def answer(self, batch: Batch, num_steps: int | None = None) -> tuple[Fused, Found]:
         """`forward` without gradients, in evaluation mode."""
         self.eval()
         with torch.inference_mode():
-            fused, found = self(batch)
+            fused, found = self(batch, num_steps)
             return fused, found
 
     @property

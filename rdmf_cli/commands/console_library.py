@@ -14,11 +14,11 @@ _NARROW = 72  # columns below which there are no bars and no lengths
 _MOST_ALSO = 3  # twins that are named; of more, the number
 
 
-def print_answer(found: Any, view: Any, encoder: str) -> None:
+def print_answer(found: Any, view: Any, facts: tuple[str, ...]) -> None:
     """One query's ranking, or the honest line that there is none."""
     from rich.text import Text
 
-    console._print(_heading(found, encoder))
+    console._print(_heading(found, facts))
     if not found.best.confident:
         if found.num_videos == 0:
             console._print(Text("  no video passes the filters", style="yellow"))
@@ -34,12 +34,12 @@ def print_answer(found: Any, view: Any, encoder: str) -> None:
     console.line("")
 
 
-def _heading(found: Any, encoder: str) -> Any:
+def _heading(found: Any, facts: tuple[str, ...]) -> Any:
     from rich.text import Text
 
     videos = f"{found.num_videos} video{'' if found.num_videos == 1 else 's'}"
     text = Text().append(f"“{console.plain(found.query.label)}”", style="bold")
-    text.append(f"  ({videos}, {found.total_s * 1000:.0f} ms, encoder {encoder})", style="dim")
+    text.append(f"  ({', '.join((videos, f'{found.total_s * 1000:.0f} ms', *facts))})", style="dim")
     return console._asciified(text)
 
 

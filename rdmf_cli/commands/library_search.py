@@ -41,7 +41,7 @@ class LibraryReport:
                 line = results.prediction(answer, self.report.num_answers, view.top, view.min_score)
                 console.line(console.json_text(line))
         if view.form == "text":
-            console_library.print_answer(found, view, self.report.encoder.name)
+            console_library.print_answer(found, view, (*self.report.facts, f"encoder {self.report.encoder.name}"))
 
     def finish(self) -> None:
         """What can be said only at the end. Raises what becomes the exit code."""

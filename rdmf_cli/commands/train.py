@@ -123,7 +123,7 @@ def _moments(recipe: Any, base: Path, folder: Path, settings: Settings, chosen: 
     from rdmf_cli.learn.affect_run import check_folder
     from rdmf_cli.learn.engine import open_engine
     from rdmf_cli.learn.moment_run import train_moments
-    from rdmf_cli.learn.moment_sets import load_sets, with_feature_dim
+    from rdmf_cli.learn.moment_sets import load_sets
     from rdmf_cli.progress import SILENT
 
     if chosen.compare:
@@ -135,7 +135,6 @@ def _moments(recipe: Any, base: Path, folder: Path, settings: Settings, chosen: 
     with console.rich_progress() as shown:
         progress = shown if engine.number == 0 else SILENT
         sets = load_sets(recipe, base, progress)
-        recipe = with_feature_dim(recipe, sets)
         report = train_moments(recipe, sets, folder, engine=engine, events=chosen.tensorboard, progress=progress)
     return Done(report, _print_moments, 'search VIDEO "QUERY"') if engine.number == 0 else None
 

@@ -26,6 +26,7 @@ from rdmf_cli.errors import ModelError
 
 PREPROCESSING = "lite/1"  # part of the fingerprint: squash to a square, RGB / 127.5 - 1
 _GRID_PX = 32  # of the frame behind one point of the last grid
+POOLINGS = {"mean": 1, "mean_max": 2}  # how many numbers each gives per channel
 _FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
@@ -34,8 +35,10 @@ class LiteConfig:
     """Shapes of both towers. Stored as config.json beside the weights; unknown keys are errors."""
 
     dim: int = 256  # of the shared space
-    image_size_px: int = 224  # of the shorter side
-    longest_ratio: float = 1.0  # how much longer the other side may be; 1: every picture is squashed to a square
+    image_size_px: int = 224  # side of the squares that the tower learned on
+    frame_side_px: int = 224  # side of the square that has the area of a frame as it is fed
+    longest_ratio: float = 1.0  # how much longer one side of a frame may be; 1: every picture is squashed to a square
+    pooling: str = "mean"  # over the last grid; "mean_max": the largest value of each channel beside it
     stem_width: int = 24  # at 1/2
     stage_widths: tuple[int, ...] = (48, 96, 128, 160, 256)
     stage_blocks: tuple[int, ...] = (1, 2, 2, 2, 2)
@@ -77,6 +80,8 @@ def _is_sensible(name: str, value: object) -> bool:
     """Could a config hold this? A file from elsewhere must not make us reserve all memory, or build layers for ever."""
     if name == "longest_ratio":
         return isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 8
+    if name == "pooling":
+        return value in POOLINGS
     if isinstance(getattr(LiteConfig, name), tuple):
         return isinstance(value, tuple) and 1 <= len(value) <= 8 and all(_is_count(v, 8192) for v in value)
     return _is_count(value, 1 << 20 if name == "vocabulary" else 64 if name == "text_layers" else 8192)
@@ -147,16 +152,18 @@ class ImageTower(nn.Module):
     def __init__(self, config: LiteConfig, *, norm: bool = False) -> None:
         super().__init__()
         self.stages = nn.ModuleList(Stage(config, i, norm=norm) for i in range(len(config.stage_widths)))
-        features = config.border_channels[-1]
+        self.pooling = config.pooling
+        features = config.border_channels[-1] * POOLINGS[config.pooling]
         self.adapter = nn.Sequential(
             nn.Linear(features, config.adapter_width), nn.GELU(), nn.Linear(config.adapter_width, config.dim)
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """x (B, 3, S, S) in [-1, 1] -> (B, 1280), the average over the last grid."""
+        """x (B, 3, H, W) in [-1, 1] -> (B, 1280), the average over the last grid; with "mean_max" (B, 2560)."""
         for stage in self.stages:
             x = stage(x)
-        return x.mean(dim=(2, 3))
+        mean = x.mean(dim=(2, 3))
+        return mean if self.pooling == "mean" else torch.cat((mean, x.amax(dim=(2, 3))), dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, 3, S, S) in [-1, 1] -> (B, dim)."""
@@ -237,17 +244,14 @@ class LiteEncoder:
         self._image = network.image.to(dtype=self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def frame_size_px(self, width: int, height: int) -> tuple[int, int]:
-        """(height, width): the shape of the picture as far as `longest_ratio` allows, in steps of the last grid."""
-        short = self.config.image_size_px
-        ratio = min(max(width, height, 1) / max(min(width, height), 1), self.config.longest_ratio)
-        long = short + round(short * (ratio - 1) / _GRID_PX) * _GRID_PX
-        return (short, long) if width >= height else (long, short)
+        """(height, width) of frames of such a video or picture: the module's `frame_size_px`."""
+        return frame_size_px(self.config, width, height)
 
     @torch.inference_mode()
     def encode_images(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """frames (N, H, W, 3) RGB uint8 at a size that `frame_size_px` gives -> (N, dim), unit length."""
         if not self._takes(frames.shape):
-            raise ValueError(f"frames are {frames.shape[1:]}, the encoder wants {self.frame_size_px(1, 1)} or longer")
+            raise ValueError(f"frames are {frames.shape[1:]}, the encoder wants {self.frame_size_px(1, 1)} or alike")
 
         def encode(start: int, end: int) -> NDArray[np.float32]:
             # (N, H, W, C) seen as (N, C, H, W) is already channels-last.
@@ -275,7 +279,10 @@ class LiteEncoder:
     def _takes(self, shape: tuple[int, ...]) -> bool:
         if len(shape) != 4 or shape[3] != 3:
             return False
-        return (shape[1], shape[2]) == self.frame_size_px(shape[2], shape[1])
+        if self.config.longest_ratio == 1:
+            return (shape[1], shape[2]) == self.frame_size_px(1, 1)
+        # Rounded to the grid, a shape may round to another: any frame on the grid is taken.
+        return min(shape[1:3]) >= _GRID_PX and shape[1] % _GRID_PX == 0 == shape[2] % _GRID_PX
 
     def text_length(self, text: str) -> int:
         """Tokens that `text` would need."""
@@ -285,6 +292,14 @@ class LiteEncoder:
         return [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
 
 
+def frame_size_px(config: LiteConfig, width: int, height: int) -> tuple[int, int]:
+    """(height, width) of one area: the picture's shape as far as `longest_ratio` allows, in steps of the last grid."""
+    ratio = min(max(width, height, 1) / max(min(width, height), 1), config.longest_ratio)
+    steps = config.frame_side_px / _GRID_PX
+    short, long = (max(1, round(steps * stretch)) * _GRID_PX for stretch in (ratio**-0.5, ratio**0.5))
+    return (short, long) if width >= height else (long, short)
+
+
 def _num_weights(config: LiteConfig) -> int:
     """How many numbers the matrices and kernels of a LiteNetwork have; biases and norms, some more, are left out."""
     count = 3 * config.stem_width * 9
@@ -292,7 +307,7 @@ def _num_weights(config: LiteConfig) -> int:
     stages = zip(inputs, config.stage_widths, config.stage_blocks, config.border_channels, strict=True)
     for entering, width, blocks, leaving in stages:
         count += entering * width * 9 + 2 * blocks * width * width * 9 + width * leaving
-    count += config.adapter_width * (config.border_channels[-1] + config.dim)
+    count += config.adapter_width * (config.border_channels[-1] * POOLINGS[config.pooling] + config.dim)
     count += (config.vocabulary + config.text_tokens) * config.text_width
     count += config.text_layers * 12 * config.text_width**2
     return count + config.sentence_dim * (config.text_width + config.dim)

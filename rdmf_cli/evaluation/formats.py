@@ -101,7 +101,7 @@ def _truth(line: Line) -> Truth:
     duration_s = _duration(line)
     return Truth(
         line=line,
-        key=_key(line, "qid"),
+        key=identifier(line, "qid"),
         video=str(line.values.get("vid", "")),
         query=plain(str(line.values.get("query", ""))),
         duration_s=duration_s,
@@ -138,7 +138,7 @@ def _prediction(line: Line) -> Prediction:
     score, cutoff = _relevance(line, relevance)
     return Prediction(
         line=line,
-        key=_key(line, "qid"),
+        key=identifier(line, "qid"),
         videos=(file_name, video) if is_search else (video,),
         query=plain(str(line.values.get("query", ""))),
         is_search=is_search,
@@ -193,7 +193,7 @@ def _duration(line: Line) -> float | None:
     return value
 
 
-def _key(line: Line, name: str) -> str:
+def identifier(line: Line, name: str) -> str:
     """An identifier as text: 7 and "7" are the same."""
     value = line.get(name)
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
@@ -231,7 +231,7 @@ def read_clip_labels(path: Path, *, one_annotator: bool) -> list[Clips]:
         values = line.numbers("label", width)
         if found and values.shape[1] != found[0].values.shape[1]:
             raise line.error(f"'label' has {width} annotators, the first line {found[0].values.shape[1]}")
-        found.append(Clips(line, _key(line, "vid"), values, str(line.get("domain"))))
+        found.append(Clips(line, identifier(line, "vid"), values, str(line.get("domain"))))
     return found
 
 
@@ -240,7 +240,7 @@ def read_clip_scores(path: Path) -> list[Clips]:
     found = []
     for line in json_lines(path):
         name = "pred" if "pred" in line.values else "pred_saliency_scores"
-        found.append(Clips(line, _key(line, "vid"), line.numbers(name)))
+        found.append(Clips(line, identifier(line, "vid"), line.numbers(name)))
     return found
 
 
@@ -263,4 +263,4 @@ def read_table(lines: list[Line], key: str, columns: Sequence[str]) -> Table:
             has = ", ".join(lines[0].values)
             raise UsageError(f"{lines[0].file}: no column '{name}'", hint=f"it has: {has}; --column names them")
     values = np.array([[_number(line, line.values[name].strip(), name) for name in columns] for line in lines])
-    return Table(lines, [_key(line, key) for line in lines], values)
+    return Table(lines, [identifier(line, key) for line in lines], values)

@@ -77,7 +77,10 @@ def watch_learned(fusion: ReactionDiffusionFusion, batch: Batch, num_steps: int 
         x = mixing(x + reaction(x, batch, steps)[0], batch.valid)
     last = fusion.reactions[-1]
     assert isinstance(last, ReactionBlock)
-    states = [IGNITION * last.driven(x)[1], *(last(x, batch, number)[2] for number in range(1, steps + 1))]
+    states = [
+        IGNITION * last.driven(x, batch.values.dtype)[1],
+        *(last(x, batch, number)[2] for number in range(1, steps + 1)),
+    ]
     change = [float((after - before).abs().max()) for before, after in pairwise(states)]
     rows = np.stack([fusion.activity(v)[0].numpy() for v in states])
     affinity = batch.values[0, :, INPUT_NAMES.index("affinity")].numpy()

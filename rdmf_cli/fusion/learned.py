@@ -39,7 +39,9 @@ _GAIN, _DEPTH, _MARGIN = (1.1, 6.0), (0.05, 0.97), (0.1, 4.0)
 _FIRST_GAINS, _FIRST_DEPTHS, _FIRST_MARGIN = (1.44, 2.5), (0.88, 0.6), 1.0
 _MAX_LOG_CATALYSIS = 3.0
 IGNITION, SEED = 0.25, 0.02  # v at the start and s, per unit of evidence; as in pattern mode, per unit of its own
-_FIRST_ACTIVITY = 2.0
+_FIRST_STRENGTH, _FIRST_OFFSET = 8.0, -2.0  # of activity
+# v is about a fifth of the evidence where nothing ignites: times this, it weighs as much as u in what is read out.
+_READ_V = 4.0
 
 
 class ChannelBank(nn.Module):
@@ -49,7 +51,8 @@ class ChannelBank(nn.Module):
         super().__init__()
         self.config = config
         count = config.channels
-        places = (torch.arange(count) + 0.5) / count
+        # On a logarithmic scale, denser at long waves: evidence itself spreads over a tenth of the wavelength only.
+        places = ((torch.arange(count) + 0.5) / count).sqrt()
         gain, depth = (torch.tensor(pair).repeat(count)[:count] for pair in (_FIRST_GAINS, _FIRST_DEPTHS))
         margin = torch.full((count,), _FIRST_MARGIN)
         if config.constrained:
@@ -106,23 +109,32 @@ class ReactionBlock(nn.Module):
         self.readout = nn.Linear(2 * count, config.hidden)
         # log κ, in units of the video's median distance; and the logit of what crosses a cut.
         self.reach = nn.Parameter(torch.linspace(0.7, 1.8, count))
-        self.leak = nn.Parameter(torch.linspace(-4.0, 0.0, count)[torch.randperm(count)])
+        self.leak = nn.Parameter(torch.linspace(-6.0, -1.0, count)[torch.randperm(count)])
         with torch.no_grad():
+            self.drive.weight.mul_(2.0)  # what differs between snippets should show in the state from the start
             self.drive.bias.copy_(torch.tensor([2.0, 0.0, 0.0, 1.0]).repeat_interleave(count))
 
     def forward(self, x: Tensor, batch: Batch, num_steps: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, H) → the sequence's change (B, T, H), u, v (B, C, T)."""
-        start, evidence, catalysis, flow = self.driven(x)
+        start, evidence, catalysis, flow = self.driven(x, batch.values.dtype)
         edges, steps = self.conductance(flow, batch), num_steps or self.config.num_steps
         u, v = self._run(start, evidence, catalysis, edges, batch, steps)
-        return self.readout(torch.cat((u, v), dim=1).transpose(1, 2)), u, v
+        return self.read(u, v), u, v
 
-    def driven(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What each snippet by itself says: x (B, T, H) → u at the start, evidence, catalysis, flow e, (B, C, T)."""
-        drive = self.drive(self.norm(x)).to(x.dtype)  # not in bfloat16: steps add up what it would round away
+    def driven(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What each snippet by itself says: x (B, T, H) → u at the start, evidence, catalysis, flow e, (B, C, T).
+
+        `dtype`: of the steps, not bfloat16: they add up what it would round away.
+        """
+        drive = self.drive(self.norm(x)).to(dtype)
         start, evidence, log_catalysis, flow = drive.transpose(1, 2).contiguous().chunk(4, dim=1)
         catalysis = (_MAX_LOG_CATALYSIS * torch.tanh(log_catalysis / _MAX_LOG_CATALYSIS)).exp()
         return start.sigmoid(), nn.functional.softplus(evidence), catalysis, flow
+
+    def read(self, u: Tensor, v: Tensor) -> Tensor:
+        """u, v (B, C, T) → the sequence's change (B, T, H)."""
+        read: Tensor = self.readout(torch.cat((u, _READ_V * v), dim=1).transpose(1, 2))
+        return read
 
     def conductance(self, flow: Tensor, batch: Batch) -> Tensor:
         """flow e (B, C, T) → (B, C, T-1) in [0, 1]."""
@@ -170,7 +182,8 @@ class ReactionDiffusionFusion(nn.Module):
         self.mixings = nn.ModuleList(LocalMixing(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.hidden)
         self.pooling = nn.Parameter(torch.zeros(config.channels))
-        self.strength = nn.Parameter(torch.tensor(_FIRST_ACTIVITY).expm1().log())
+        self.strength = nn.Parameter(_unsoftplus(torch.tensor(_FIRST_STRENGTH)))
+        self.offset = nn.Parameter(torch.tensor(_FIRST_OFFSET))
 
     def forward(self, batch: Batch, num_steps: int | None = None) -> Fused:
         """num_steps: other than the configuration's."""
@@ -180,12 +193,13 @@ class ReactionDiffusionFusion(nn.Module):
             change, u, v = reaction(x, batch, num_steps)
             x = mixing(x + change, batch.valid)
         sequence = torch.where(batch.valid[..., None], self.norm(x), 0.0)
-        return Fused(sequence, u, v, self.activity(v))
+        return Fused(sequence, u, v, torch.where(batch.valid, self.activity(v), 0.0))
 
     def activity(self, v: Tensor) -> Tensor:
-        """v (B, C, T) of the last block, pooled over its channels → (B, T)."""
-        weights = nn.functional.softplus(self.strength) * self.pooling.softmax(dim=0)
-        return (weights[:, None] * v).sum(dim=1)
+        """v (B, C, T) of the last block → (B, T), as `Fused` says."""
+        # softplus: 1 − exp(−activity) is the sigmoid of v pooled over the channels, with weights ≥ 0.
+        pooled = ((nn.functional.softplus(self.strength) * self.pooling.softmax(dim=0))[:, None] * v).sum(dim=1)
+        return nn.functional.softplus(pooled + self.offset)
 
     @torch.no_grad()
     def systems(self, spacing_s: float) -> list[GrayScott]:

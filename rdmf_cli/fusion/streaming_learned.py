@@ -138,7 +138,7 @@ class _Block:
             u, v = torch.cat((u, rest.u), dim=-1), torch.cat((v, rest.v), dim=-1)
         count = u.shape[-1]
         ready, self._waiting = [p[:, :count] for p in self._waiting], [p[:, count:] for p in self._waiting]
-        mixable = ready[0] + self._reaction.readout(torch.cat((u, v), dim=1).transpose(1, 2))
+        mixable = ready[0] + self._reaction.read(u, v)
         fresh = [mixable, u.transpose(1, 2), v.transpose(1, 2), *ready[1:]]
         self._mixable = _joined(self._mixable, fresh)
         return self._mixed(self._mixable, last)
@@ -156,7 +156,7 @@ class _Block:
 
     def _supply(self, x: Tensor, distance: Tensor, is_cut: Tensor) -> Supply:
         """`ReactionBlock.forward` up to its steps."""
-        start, evidence, catalysis, flow = self._reaction.driven(x)
+        start, evidence, catalysis, flow = self._reaction.driven(x, x.dtype)
         flows = torch.cat((flow[..., :1] if self._flow is None else self._flow, flow), dim=-1)
         self._flow = flows[..., -1:]
         valid = torch.ones(len(x), flows.shape[-1], dtype=torch.bool)

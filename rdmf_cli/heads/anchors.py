@@ -26,11 +26,11 @@ class Anchors(NamedTuple):
 
 
 def ladder(longest: int) -> list[int]:
-    """Widths in snippets from 1 to `longest`: 1, 2, 3, 4, 6, 8, 12, …; each is at most half again the one before."""
-    widths, base = [1], 2
-    while base <= longest:
-        widths += [base, base + base // 2] if base + base // 2 <= longest else [base]
-        base *= 2
+    """Widths in snippets from 1 up to the first that is at least `longest`: 1, 2, 3, 4, 6, 8, 12, 16, …"""
+    widths = [1]
+    while widths[-1] < longest:
+        power = 2 ** (len(widths) // 2)
+        widths.append(2 * power if len(widths) % 2 else 3 * power // 2)
     return widths
 
 
@@ -73,7 +73,9 @@ def find_anchors(
 
 def _candidates(activity: Tensor, valid: Tensor, longest: int) -> tuple[Tensor, Tensor, Tensor]:
     """Starts, ends and strengths, each (B, K, T) for K widths; the strength of padding is -inf."""
-    widths = torch.tensor(ladder(longest), device=activity.device)[:, None]  # (K, 1)
+    rungs = ladder(longest)
+    widths = torch.tensor(rungs, device=activity.device)[:, None]  # (K, 1)
+    narrower = torch.tensor([0, *rungs[:-1]], device=activity.device)[:, None]
     num_snippets = activity.shape[1]
     length = valid.sum(dim=1)[:, None, None]  # (B, 1, 1)
     middle = torch.arange(num_snippets, device=activity.device)
@@ -91,5 +93,6 @@ def _candidates(activity: Tensor, valid: Tensor, longest: int) -> tuple[Tensor, 
     around = (until(ends + flank) - at_end) + (at_start - until(starts - flank))
     size = (ends - starts).clamp(min=1)
     strength = size.sqrt() * ((at_end - at_start) / size - around / (2 * flank))
-    strength = torch.where(valid[:, None, :], strength, -torch.inf)
+    # One width is enough for the whole of an item, however long the others of its batch are.
+    strength = torch.where(valid[:, None, :] & (narrower < length), strength, -torch.inf)
     return starts.float(), ends.float(), strength.float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ class Timeline:
         """(T-1,) True where a cut lies between neighbours."""
         return ~np.isnan(self.cut_s[1:])
 
-    @property
+    @cached_property  # asked for at every border
     def spacing_s(self) -> float:
         """Typical distance of snippets."""
         return float(np.median(np.diff(self.starts_s))) if len(self.starts_s) > 1 else max(self.end_s, 1e-3)

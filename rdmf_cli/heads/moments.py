@@ -23,7 +23,7 @@ from rdmf_cli.heads.spans import pairwise_overlap
 
 PADDED_LOGIT = -20.0  # of padding: as good as 0 after the sigmoid, and finite
 MIN_WIDTH = 0.05  # snippets
-_ACTIVITY_FLOOR = 0.05  # keeps the logarithm's slope in bounds where nothing is active
+_ACTIVITY_FLOOR = 0.02  # keeps the logarithm's slope in bounds where nothing is active
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Found(NamedTuple):
     saliency: Tensor  # (B, T) logit, PADDED_LOGIT on padding
     boundary: Tensor  # (B, E) logit: a moment starts or ends at this edge
     relevance: Tensor  # (B,) logit: this video answers this query at all
-    actionness: Tensor  # (B, T) logit read off the activity alone; trains it to peak inside moments
+    actionness: Tensor  # (B, T) logit of 1 − exp(−activity); training it makes the activity peak inside moments
 
 
 class Scene(NamedTuple):
@@ -91,7 +91,6 @@ class MomentHead(nn.Module):
         self.edge = nn.Sequential(nn.Linear(2 * dim + 2, config.edge_dim), nn.GELU())
         self.boundary = _rare(nn.Linear(config.edge_dim, 1))
         self.saliency = nn.Sequential(nn.Linear(dim, config.hidden), nn.GELU(), _rare(nn.Linear(config.hidden, 1)))
-        self.activity_scale = nn.Parameter(torch.tensor([1.0, 1.0]))
         self.relevance = RelevanceHead(dim, query_dim, config.hidden)
         self.first_look = Look(config)
         self.movers = nn.ModuleList(
@@ -105,15 +104,13 @@ class MomentHead(nn.Module):
         """sequence (B, T, H), activity (B, T) ≥ 0, query (B, query_dim), valid (B, T), is_cut (B, T-1) → Found."""
         x = torch.where(valid[..., None], self.norm(sequence), 0.0)
         saliency = self.saliency(x).squeeze(-1).masked_fill(~valid, PADDED_LOGIT)
-        slope, offset = nn.functional.softplus(self.activity_scale[0]), self.activity_scale[1]
-        actionness = slope * torch.log(activity.clamp(min=0) + _ACTIVITY_FLOOR) + offset
-        actionness = actionness.masked_fill(~valid, PADDED_LOGIT)
+        actionness = chance_logit(activity).masked_fill(~valid, PADDED_LOGIT)
         edges = self._edges(x, valid, is_cut)
         length = valid.sum(dim=1, keepdim=True)
         beyond = torch.arange(edges.shape[1], device=x.device) > length
         boundary = self.boundary(edges).squeeze(-1).masked_fill(beyond, PADDED_LOGIT)
         spans, slot_valid = find_anchors(
-            activity,
+            actionness.sigmoid(),
             valid,
             num_slots=self.config.num_slots,
             window=self.config.window,
@@ -254,6 +251,12 @@ class RelevanceHead(nn.Module):
         peaks = torch.stack([saliency.amax(dim=1), actionness.amax(dim=1)], dim=-1)
         found: Tensor = self.judge(torch.cat([most, mean, chosen, peaks, query], dim=-1)).squeeze(-1)
         return found
+
+
+def chance_logit(activity: Tensor) -> Tensor:
+    """Logit of 1 − exp(−activity), the chance of at least one event of a rate: log(exp(activity) − 1). activity ≥ 0."""
+    raised = activity.clamp(min=0) + _ACTIVITY_FLOOR
+    return raised + torch.log(-torch.expm1(-raised))
 
 
 def ordered(spans: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdmf_cli.errors import UsageError
-from rdmf_cli.evaluation.formats import Truth, read_truths
-from rdmf_cli.evaluation.lines import Line
+from rdmf_cli.evaluation.formats import Truth, identifier, plain, read_truths
+from rdmf_cli.evaluation.lines import Line, json_lines
 
 Floats = NDArray[np.float64]
 
@@ -27,13 +27,19 @@ _SLACK_S = 0.05  # durations are rounded; a window that ends this little behind 
 
 
 @dataclass(frozen=True, eq=False)
-class Annotation:
-    """One query on one video, and what answers it."""
+class Asked:
+    """One query on one video."""
 
     line: Line  # where it stands
     query_id: str
     video: str
     query: str
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation(Asked):
+    """One query on one video, and what answers it."""
+
     duration_s: float
     windows_s: Floats  # (W, 2) in [0, duration_s], each longer than 0; W = 0: nothing answers
     saliency: Floats | None  # (clips,) of 2 s each, mean label in [0, 1]; None: nobody labelled clips
@@ -62,6 +68,14 @@ def read_annotations(file: Path, *, allow_no_match: bool = True) -> list[Annotat
             raise one.line.error(f"'qid' {one.query_id} is that of line {earlier}, too")
         found.append(one)
     return found
+
+
+def read_queries(file: Path) -> list[Asked]:
+    """Only what is asked: annotations, checked as above, or a file of which no line has labels (a test set)."""
+    lines = json_lines(file)
+    if any("relevant_windows" in line.values for line in lines):
+        return list(read_annotations(file))
+    return [_asked(line, identifier(line, "qid")) for line in lines]
 
 
 def check_disjoint(training: list[Annotation], validation: list[Annotation]) -> None:
@@ -95,28 +109,30 @@ def split_by_video(
     return [one for one in annotations if one.video not in held], [one for one in annotations if one.video in held]
 
 
-def _annotation(truth: Truth, allow_no_match: bool) -> Annotation:
-    line = truth.line
-    if truth.key is None:
-        raise line.error("Charades-STA's own text has neither ids nor durations", "convert it to JSON lines")
-    for name, text in (("vid", truth.video), ("query", truth.query)):
+def _asked(line: Line, query_id: str) -> Asked:
+    for name in ("vid", "query"):
         if not isinstance(line.get(name), str):
             raise line.error(f"'{name}' is not text: {line.get(name)!r:.40}")
-        if not text:
+        if not line.get(name).strip():
             raise line.error(f"'{name}' is empty")
-    if truth.duration_s is None:
+    return Asked(line, query_id, line.get("vid"), plain(line.get("query")))
+
+
+def _annotation(truth: Truth, allow_no_match: bool) -> Annotation:
+    line, duration_s = truth.line, truth.duration_s
+    if truth.key is None:
+        raise line.error("Charades-STA's own text has neither ids nor durations", "convert it to JSON lines")
+    asked = _asked(line, truth.key)
+    if duration_s is None:
         raise line.error("'duration' is missing")
     windows_s = np.zeros((0, 2)) if truth.windows is None else truth.windows
     if not len(windows_s) and not allow_no_match:
         raise line.error("no window in 'relevant_windows': nothing to learn a moment from", "leave the line out")
-    _check_windows(line, windows_s, truth.duration_s)
+    _check_windows(line, windows_s, duration_s)
     return Annotation(
-        line=line,
-        query_id=truth.key,
-        video=truth.video,
-        query=truth.query,
-        duration_s=truth.duration_s,
-        windows_s=windows_s.clip(0, truth.duration_s),
+        **vars(asked),
+        duration_s=duration_s,
+        windows_s=windows_s.clip(0, duration_s),
         saliency=None if truth.labels is None else truth.labels.mean(axis=1) / _HIGHEST_LABEL,
     )
 

@@ -84,11 +84,13 @@ class FabricEngine:
 
     def setup(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
         """Wrapped by Fabric, on the device."""
-        return self._fabric.setup(network, optimizer)
+        wrapped, stepped = self._fabric.setup(network, optimizer)
+        return wrapped, stepped
 
     def backward(self, loss: Tensor) -> None:
         """Through Fabric's strategy and precision."""
-        self._fabric.backward(loss)
+        with torch.autocast(self.device.type, enabled=False):  # gradients take the types that the forward pass had
+            self._fabric.backward(loss)
 
     def wait(self) -> None:
         """Until all processes are here."""

@@ -23,3 +23,6 @@ class Example:
     features: NDArray[np.float16] | None = None  # (T, E), only for input = "features"
     words: NDArray[np.float16] | None = None  # (E,)
     text: str = ""
+    # (T-1,) where each cut of is_cut lies, in snippets: between edge i and edge i + 1 for is_cut[i]; nan where there is
+    # none. Frames show cuts more exactly than snippets do, so answers are decoded with it; the network never sees it.
+    cut_at: NDArray[np.float32] | None = None

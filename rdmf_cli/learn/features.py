@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.lines import Line
-from rdmf_cli.heads.decode import Timeline
-from rdmf_cli.layout import (
+from rdmf_cli.feature_folder import (
     TEXT_FOLDER,
     VIDEO_FOLDER,
     Bank,
@@ -28,6 +27,7 @@ from rdmf_cli.layout import (
     read_bank,
     video_stem,
 )
+from rdmf_cli.heads.decode import Timeline
 
 Floats = NDArray[np.float32]
 
@@ -206,11 +206,13 @@ def _unit_rows(file: Path, values: NDArray[Any]) -> Floats:
 def _timeline(file: Path, arrays: dict[str, NDArray[Any]], num_rows: int, spacing_s: float) -> Timeline:
     """When the rows are: as the file says, or evenly spaced and without cuts, which public sets don't know."""
     if "times_s" not in arrays:
-        return Timeline(np.arange(num_rows) * spacing_s, np.full(num_rows, np.nan), num_rows * spacing_s)
+        return Timeline(
+            np.arange(num_rows, dtype=np.float64) * spacing_s, np.full(num_rows, np.nan), num_rows * spacing_s
+        )
     starts_s = arrays["times_s"]
     cut_s = arrays.get("cut_s", np.full(num_rows, np.nan))
     is_sound = starts_s.shape == cut_s.shape == (num_rows,) and starts_s.dtype.kind == cut_s.dtype.kind == "f"
-    if not is_sound or not (np.isfinite(starts_s).all() and (np.diff(starts_s) > 0).all()):
+    if not is_sound or not (np.isfinite(starts_s).all() and (np.diff(starts_s, prepend=-1e-9) > 0).all()):
         raise UsageError(f"{file}: 'times_s' and 'cut_s' are not a time for each of the {num_rows} rows, in order")
     end_s = float(arrays.get("duration_s", np.array(np.nan)).reshape(-1)[0])
     if not end_s > starts_s[-1]:

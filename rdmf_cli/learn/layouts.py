@@ -8,6 +8,7 @@ i · spacing_s and covers the stretch up to the next, as in a search.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ Floats = NDArray[np.float32]
 class Style:
     """One way of cutting a video. Lengths are log-normal: median in seconds and spread of the logarithm."""
 
+    name: str
     weight: float  # how often, relative to the others
     shot_s: float
     shot_spread: float
@@ -29,10 +31,25 @@ class Style:
     sameness: tuple[float, float]  # weight of what all pictures of the video share, least and most; see rendering.py
 
 
-COMPILATION = Style(0.36, 5.5, 0.65, 0.90, 0.06, 0.04, 0.15, (0.0, 0.7))
-FILM = Style(0.30, 3.0, 0.75, 0.92, 0.06, 0.02, 0.45, (0.2, 1.0))
-MONTAGE = Style(0.10, 1.2, 0.5, 0.93, 0.05, 0.02, 0.15, (0.0, 0.7))
-ONE_TAKE = Style(0.24, 4.0, 0.8, 0.04, 0.0, 0.0, 0.5, (0.8, 2.5))
+COMPILATION = Style("compilation", 0.36, 5.5, 0.65, 0.90, 0.06, 0.04, 0.15, (0.0, 0.7))
+FILM = Style("film", 0.30, 3.0, 0.75, 0.92, 0.06, 0.02, 0.45, (0.2, 1.0))
+MONTAGE = Style("montage", 0.10, 1.2, 0.5, 0.93, 0.05, 0.02, 0.15, (0.0, 0.7))
+ONE_TAKE = Style("one-take", 0.24, 4.0, 0.8, 0.04, 0.0, 0.0, 0.5, (0.8, 2.5))
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Videos of one sampling rate: how long they are, and how often a window is short, annotated, tiny or long."""
+
+    spacing_s: float
+    weight: float
+    duration_s: float  # median; log-normal
+    lengths: tuple[float, float, float, float]  # see `_window_s`
+
+
+DENSE = Sampling(0.5, 0.7, 42.0, (0.55, 0.15, 0.22, 0.08))  # as `rdmf search` samples short videos
+MIDDLE = Sampling(1.0, 0.15, 75.0, (0.40, 0.35, 0.12, 0.13))
+SPARSE = Sampling(2.0, 0.15, 140.0, (0.20, 0.60, 0.05, 0.15))  # as QVHighlights
 
 
 @dataclass(frozen=True)
@@ -40,14 +57,13 @@ class LayoutConfig:
     """What is drawn how often. The spread of window lengths is wider than any one data set's; see `_window_s`."""
 
     styles: tuple[Style, ...] = (COMPILATION, FILM, MONTAGE, ONE_TAKE)
-    spacings_s: tuple[float, ...] = (0.5, 1.0, 2.0)
-    spacing_weights: tuple[float, ...] = (0.7, 0.15, 0.15)
-    duration_s: tuple[float, ...] = (42.0, 75.0, 140.0)  # median, for each spacing; log-normal
+    samplings: tuple[Sampling, ...] = (DENSE, MIDDLE, SPARSE)
     duration_spread: float = 0.5
     num_snippets: tuple[int, int] = (20, 160)
     long_share: float = 0.05  # of videos, of up to `max_snippets`
     max_snippets: int = 300
-    window_counts: tuple[float, ...] = (0.66, 0.20, 0.07, 0.04, 0.03)  # chance of 1, 2, 3, ... windows
+    most_of_it: float = 0.7  # share of the video that windows never pass together, but for `whole`
+    window_counts: tuple[float, ...] = (0.72, 0.16, 0.06, 0.03, 0.03)  # chance of 1, 2, 3, ... windows
     several_shots: float = 0.25  # chance that a window goes on across the shots of its style
     no_match: float = 0.35  # share of queries that nothing answers
     whole: float = 0.03  # share of videos that show the thing from start to end
@@ -93,7 +109,19 @@ class Layout:
     @property
     def times_s(self) -> NDArray[np.float64]:
         """(T,) when each snippet's frame is shown."""
-        return np.arange(self.num_snippets) * self.spacing_s
+        return np.arange(self.num_snippets, dtype=np.float64) * self.spacing_s
+
+    @property
+    def cut_at(self) -> Floats:
+        """(T-1,) where each detected cut lies, in snippets, nan where there is none; of a false one, the middle."""
+        edges = np.arange(1, self.num_snippets)
+        places = np.where(self.is_cut, edges - 0.5, np.nan)
+        for join in self.joins:
+            place = join.at_s / self.spacing_s
+            after = int(np.ceil(place - 1e-9))
+            if join.kind == "cut" and 0 < after < self.num_snippets and self.is_cut[after - 1]:
+                places[after - 1] = place
+        return places.astype(np.float32)
 
     def shares(self) -> tuple[Floats, Floats]:
         """How much of each snippet's frame is which shot, (T, number of shots), and how much is black, (T,).
@@ -129,17 +157,17 @@ class Layout:
 def draw_layout(rng: np.random.Generator, config: LayoutConfig, real_s: Floats) -> Layout:
     """One layout. real_s (L,): lengths of annotated moments in seconds, drawn from as they are."""
     style = config.styles[_choice(rng, [style.weight for style in config.styles])]
-    place = _choice(rng, config.spacing_weights)
-    spacing_s = config.spacings_s[place]
-    count = round(rng.lognormal(np.log(config.duration_s[place]), config.duration_spread) / spacing_s)
+    sampling = config.samplings[_choice(rng, [sampling.weight for sampling in config.samplings])]
+    spacing_s = sampling.spacing_s
+    count = round(rng.lognormal(np.log(sampling.duration_s), config.duration_spread) / spacing_s)
     if rng.random() < config.long_share:
         count = int(rng.integers(config.num_snippets[1], config.max_snippets + 1))
     else:
         count = int(np.clip(count, *config.num_snippets))
     end_s = count * spacing_s
-    spans = _spans(rng, config, style, real_s, end_s, spacing_s)
+    spans = _spans(rng, config, sampling, real_s, end_s)
     shots = _shots(rng, config, style, spans, end_s)
-    joins = tuple(_join(rng, style, before, after) for before, after in zip(shots[:-1], shots[1:], strict=True))
+    joins = tuple(_join(rng, style, before, after) for before, after in pairwise(shots))
     flashes: tuple[int, ...] = ()
     if rng.random() < config.flash:
         flashes = tuple(sorted({int(i) for i in rng.integers(1, count, size=int(rng.integers(1, 4)))}))
@@ -154,9 +182,9 @@ def _choice(rng: np.random.Generator, weights: tuple[float, ...] | list[float]) 
     return int(rng.choice(len(shares), p=shares / shares.sum()))
 
 
-def _window_s(rng: np.random.Generator, real_s: Floats) -> float:
+def _window_s(rng: np.random.Generator, weights: tuple[float, ...], real_s: Floats) -> float:
     """Length of one moment: short ones as in cut footage, annotated ones, and some far below and above both."""
-    kind = _choice(rng, (0.40, 0.32, 0.18, 0.10))
+    kind = _choice(rng, weights)
     if kind == 1:
         return float(rng.choice(real_s))
     median_s, spread = {0: (4.8, 0.85), 2: (1.3, 0.5), 3: (25.0, 0.8)}[kind]
@@ -164,33 +192,36 @@ def _window_s(rng: np.random.Generator, real_s: Floats) -> float:
 
 
 def _spans(
-    rng: np.random.Generator, config: LayoutConfig, style: Style, real_s: Floats, end_s: float, spacing_s: float
+    rng: np.random.Generator, config: LayoutConfig, sampling: Sampling, real_s: Floats, end_s: float
 ) -> list[tuple[float, float]]:
     """Where scene 0 is shown: stretches in order, apart from each other, each holding at least one snippet's frame."""
     if rng.random() < config.whole:
         return [(0.0, end_s)]
-    count = 1 + _choice(rng, config.window_counts)
+    count, spacing_s = 1 + _choice(rng, config.window_counts), sampling.spacing_s
     apart_s = max(0.5, spacing_s)
     count = max(1, min(count, int(end_s / (4 * apart_s))))
-    lengths = np.maximum([_window_s(rng, real_s) for _ in range(count)], 0.4)
-    lengths = np.minimum(lengths, 0.85 * end_s / count)
+    lengths = np.maximum([_window_s(rng, sampling.lengths, real_s) for _ in range(count)], 0.4)
+    lengths = np.minimum(lengths, rng.uniform(0.5, 1) * config.most_of_it * end_s / count)
     free_s = end_s - lengths.sum() - (count - 1) * apart_s
     shares = rng.dirichlet(np.full(count + 1, 1.2))
     for side in (0, -1):  # videos that begin or end with it
         if rng.random() < 0.15:
             shares[side] = 0
     gaps = max(free_s, 0.0) * shares / max(shares.sum(), 1e-9)
-    spans, now_s = [], 0.0
+    spans: list[tuple[float, float]] = []
+    now_s = -apart_s
     for i, length_s in enumerate(lengths):
-        start_s = now_s + gaps[i] + (apart_s if i else 0.0)
+        start_s = now_s + gaps[i] + apart_s
         frame_s = np.ceil(start_s / spacing_s) * spacing_s  # the first frame that could show it
-        stop_s = start_s + float(length_s)
-        if stop_s <= frame_s:  # too short to be sampled here: begin just before the frame
-            shift_s = frame_s - start_s - float(length_s) * rng.uniform(0.05, 0.95)
-            start_s, stop_s = start_s + shift_s, stop_s + shift_s
-        spans.append((float(start_s), float(min(stop_s, end_s))))
+        if start_s + length_s <= frame_s or frame_s >= end_s:  # no frame would: begin just before one
+            frame_s = min(frame_s, end_s - spacing_s)
+            start_s = max(frame_s - length_s * rng.uniform(0.05, 0.95), 0.0)
+        stop_s = min(start_s + length_s, end_s)
+        if start_s < now_s + apart_s - 1e-6:  # no room left at the end
+            break
+        spans.append((float(start_s), float(stop_s)))
         now_s = stop_s
-    return [(start_s, stop_s) for start_s, stop_s in spans if start_s + 0.05 < min(stop_s, end_s)] or [(0.0, end_s)]
+    return spans or [(0.0, end_s)]
 
 
 def _shots(

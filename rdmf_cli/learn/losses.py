@@ -85,8 +85,8 @@ def targets_of(examples: Sequence[Example], num_snippets: int) -> Targets:
     return Targets(torch.from_numpy(windows), counts, torch.from_numpy(saliency))
 
 
-def moment_losses(found: Found, targets: Targets, *, valid: Tensor, is_cut: Tensor, config: LossConfig) -> Losses:
-    """All parts of the loss. valid (B, T), is_cut (B, T-1): those of the batch that `found` answers."""
+def moment_losses(found: Found, targets: Targets, *, valid: Tensor, config: LossConfig) -> Losses:
+    """All parts of the loss. valid (B, T): that of the batch which `found` answers."""
     exists = torch.arange(targets.windows.shape[1], device=valid.device) < targets.num_windows[:, None]  # (B, W)
     match = match_slots(found, targets, config)  # (L, B, S)
     layers = found.spans.shape[0]
@@ -95,9 +95,9 @@ def moment_losses(found: Found, targets: Targets, *, valid: Tensor, is_cut: Tens
     parts = _place_losses(found.spans, match, found.slot_valid, targets.windows, exists, weights, config)
     parts["classes"] = _class_loss(found.logits, match, found.slot_valid, weights, config)
     parts["quality"] = _quality_loss(found, targets.windows, exists, weights)
-    parts["boundary"] = _boundary_loss(found.boundary, targets.windows, exists, valid, is_cut)
-    covered = covered_share(targets.windows, exists, valid.shape[1])
-    parts["actionness"] = _balanced(found.actionness, covered, valid)
+    parts["boundary"] = _boundary_loss(found.boundary, targets.windows, exists, valid)
+    shown = shows_moment(targets.windows, exists, valid.shape[1])
+    parts["actionness"] = _balanced(found.actionness, shown, valid)
     known = valid & ~targets.saliency.isnan()
     saliency = targets.saliency.nan_to_num()
     parts["saliency"] = _balanced(found.saliency, saliency, known)
@@ -127,12 +127,15 @@ def match_slots(found: Found, targets: Targets, config: LossConfig) -> Tensor:
     return torch.from_numpy(chosen).reshape(layers, num_items, num_slots).to(found.logits.device)
 
 
-def covered_share(windows: Tensor, exists: Tensor, num_snippets: int) -> Tensor:
-    """How much of each snippet lies in a window: windows (B, W, 2), exists (B, W) → (B, T) in [0, 1]."""
-    first = torch.arange(num_snippets, device=windows.device, dtype=windows.dtype)
+def shows_moment(windows: Tensor, exists: Tensor, num_snippets: int) -> Tensor:
+    """1 where a snippet shows a moment, else 0: windows (B, W, 2), exists (B, W) → (B, T).
+
+    A snippet is seen at its first instant, as `rdmf search` samples.
+    """
+    instant = torch.arange(num_snippets, device=windows.device) + _ROUNDING
     start, end = windows[..., :1], windows[..., 1:]  # (B, W, 1)
-    share = (torch.minimum(end, first + 1) - torch.maximum(start, first)).clamp(0, 1)
-    return (share * exists[..., None]).sum(dim=1).clamp(max=1)
+    inside = (start <= instant) & (instant < end) & exists[..., None]
+    return inside.any(dim=1).to(windows.dtype)
 
 
 def _width(windows: Tensor) -> Tensor:
@@ -148,7 +151,7 @@ def _place_losses(
     layer_weights: Tensor,
     config: LossConfig,
 ) -> dict[str, Tensor]:
-    """Distance, giou and border of the matched slots, and with less weight of those that lie well without a match."""
+    """Distance, giou and border: the mean over the matched slots, and over those that lie well without a match."""
     iou = _known_iou(spans.detach(), windows, exists)
     best, nearest = iou.max(dim=-1)
     helps = (match < 0) & slot_valid & (best >= config.helper_overlap)
@@ -157,7 +160,7 @@ def _place_losses(
     # (L, B, S, 2): the window of each slot
     aims = windows.expand(len(spans), -1, -1, -1).gather(2, index[..., None].expand(*index.shape, 2))
     apart = (spans - aims).abs()
-    count = exists.sum().clamp(min=1)
+    count = weight.sum().clamp(min=1)
     return {
         "distance": (weight * apart.sum(dim=-1) / _width(aims)).sum() / count,
         "giou": (weight * (1 - overlap(spans, aims).giou)).sum() / count,
@@ -190,31 +193,20 @@ def _quality_loss(found: Found, windows: Tensor, exists: Tensor, weights: Tensor
     return loss.sum() / found.slot_valid.sum().clamp(min=1)
 
 
-def boundary_targets(windows: Tensor, exists: Tensor, valid: Tensor, is_cut: Tensor) -> Tensor:
-    """(B, E) in [0, 1]: 1 at an edge where a window starts or ends.
+def boundary_targets(windows: Tensor, exists: Tensor, num_edges: int) -> Tensor:
+    """1 at the edges where a window starts or ends, else 0: (B, E).
 
-    A border inside a snippet is shared between its two edges, the nearer one more; if just one of them is a cut, the
-    cut has it all.
+    A border inside snippet e − 1 belongs to edge e: the first frame behind it is that of snippet e.
     """
     borders = windows.flatten(1)  # (B, 2W)
     there = exists.repeat_interleave(2, dim=1).to(windows.dtype)
-    below = (borders + _ROUNDING).floor()
-    share = (borders - below).clamp(0, 1)
-    share = torch.where(share < 2 * _ROUNDING, torch.zeros_like(share), share)
-    num_edges = valid.shape[1] + 1
-    low = below.long().clamp(0, num_edges - 1)
-    high = (low + 1).clamp(max=num_edges - 1)
-    cut = functional.pad(is_cut & valid[:, 1:], (1, 1))
-    cut_low, cut_high = cut.gather(1, low), cut.gather(1, high)
-    share = torch.where((share > 0) & (cut_high ^ cut_low), cut_high.to(share.dtype), share)
-    target = windows.new_zeros(len(windows), num_edges)
-    target = target.scatter_reduce(1, low, (1 - share) * there, "amax")
-    return target.scatter_reduce(1, high, share * there, "amax")
+    edges = (borders - _ROUNDING).ceil().long().clamp(0, num_edges - 1)
+    return windows.new_zeros(len(windows), num_edges).scatter_reduce(1, edges, there, "amax")
 
 
-def _boundary_loss(boundary: Tensor, windows: Tensor, exists: Tensor, valid: Tensor, is_cut: Tensor) -> Tensor:
+def _boundary_loss(boundary: Tensor, windows: Tensor, exists: Tensor, valid: Tensor) -> Tensor:
     """Cross-entropy weighted by the error itself: most edges are no borders, and soon known to be none."""
-    target = boundary_targets(windows, exists, valid, is_cut)
+    target = boundary_targets(windows, exists, boundary.shape[1])
     there = torch.arange(target.shape[1], device=valid.device) <= valid.sum(dim=1, keepdim=True)
     loss = functional.binary_cross_entropy_with_logits(boundary, target, reduction="none")
     loss = loss * (boundary.sigmoid() - target).abs() * there

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES, Batch, batch_of
 from rdmf_cli.fusion.pattern import PatternConfig, settle
 from rdmf_cli.heads.decode import DecodeConfig, Timeline, moments_of
+from rdmf_cli.heads.moment_decode import MomentDecodeConfig, moments_from
+from rdmf_cli.heads.moments import Found
 from rdmf_cli.learn.examples import Example
+from rdmf_cli.moment_model import MomentNetwork
 from rdmf_cli.moments import Moment
 
 Floats = NDArray[np.float64]
 
 _AT_ONCE = 4096  # snippets of one batch, padding included
 _NOTHING = -1e6  # relevance without any moment: below all others
-_PATTERN, _DECODE = PatternConfig(), DecodeConfig()
+_PATTERN, _DECODE, _MOMENTS = PatternConfig(), DecodeConfig(), MomentDecodeConfig()
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +35,11 @@ class Said:
 
 
 def timeline_of(example: Example) -> Timeline:
-    """Where the example's snippets lie in seconds."""
+    """Where the example's snippets lie in seconds, and its cuts: as exactly as it says, else amid the two frames."""
     starts_s = np.arange(len(example.values), dtype=np.float64) * float(example.spacing_s)
     cut_s = np.full(len(starts_s), np.nan)
-    cut_s[1:][example.is_cut] = starts_s[1:][example.is_cut]
+    cut_at = np.arange(0.5, len(starts_s) - 1) if example.cut_at is None else example.cut_at.astype(np.float64)
+    cut_s[1:][example.is_cut] = cut_at[example.is_cut] * float(example.spacing_s)
     return Timeline(starts_s, cut_s, len(starts_s) * float(example.spacing_s))
 
 
@@ -90,15 +94,13 @@ def rows_of(moments: Sequence[Moment]) -> Floats:
 
 def network_answers(network: MomentNetwork, examples: Sequence[Example], device: torch.device | str) -> list[Said]:
     """What a network says; it is left in evaluation mode. Relevance is the logit, as trained."""
-    network.eval()
     said: dict[int, Said] = {}
     for places in alike_in_length(examples):
         chosen = [examples[place] for place in places]
-        with torch.inference_mode():
-            _, found = network(batch_from(chosen).to(device))
-        found = Found._make(part.float().cpu() for part in found)
+        _, found = network.answer(batch_from(chosen).to(device))
+        found = Found._make(part.float().cpu() if part.is_floating_point() else part.cpu() for part in found)
         for row, (place, example) in enumerate(zip(places, chosen, strict=True)):
-            moments = moments_from(found, row, timeline_of(example))
+            moments = moments_from(found, row, timeline_of(example), config=_MOMENTS)
             saliency = found.saliency[row, : len(example.values)].double().numpy()
             said[place] = Said(rows_of(moments), saliency, float(found.relevance[row]))
     return [said[place] for place in range(len(examples))]

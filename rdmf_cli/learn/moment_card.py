@@ -20,9 +20,9 @@ TITLES = {
 
 _WHAT = """\
 In percent, but the border. R1 and mAP: QVHighlights' rules (docs/evaluation.md). mAP < 10 s: true windows of at most
-10 s alone. HIT@1: the middle of the best snippet lies in a true window. AUROC: relevance, queries with a match against
-those without. Border: median distance of the first answer's two borders from the true ones, in sampling steps, where
-the two overlap by half. Pattern mode is the training-free fusion on the same inputs.
+10 s alone. HIT@1: the best snippet begins in a true window. AUROC: relevance, queries with a match against those
+without. Border: median distance of the first answer's two borders from the true ones, in sampling steps, where the two
+overlap by half. Pattern mode is the training-free fusion on the same inputs.
 """
 
 _LIMITS = """\

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.highlights import CLIP_S
+from rdmf_cli.feature_folder import Bank
 from rdmf_cli.fusion.inputs import mean_of_nearest, snippet_inputs
 from rdmf_cli.heads.decode import Timeline
-from rdmf_cli.layout import Bank
 from rdmf_cli.learn.annotations import Annotation, check_disjoint, read_annotations, split_by_video
 from rdmf_cli.learn.examples import Example
 from rdmf_cli.learn.features import FeatureFolders, FeatureSet, VideoRows
@@ -30,7 +30,6 @@ _BANK_SIZE = 512  # training queries that stand in for a bank
 _NULL_VIDEOS, _NULL_SNIPPETS = 64, 16  # what the null statistic is measured on where no bank tells it
 _LEAST_QUERIES = 2
 _GENERALITY_SHARE = 0.5  # as in fusion/inputs.py
-_SAME = 0.999  # cosine from which two queries are one
 
 
 @dataclass(frozen=True)
@@ -85,13 +84,13 @@ def load_layout(
         check_disjoint(train, validation)
     features = FeatureSet(config.features, config.folders, concatenate=config.with_features, encoder=encoder)
     bank = features.bank or measured_bank(features, train)
-    sides = [load_examples(features, side, bank, progress) for side in (train, validation)]
+    examples = [load_examples(features, side, bank, progress) for side in (train, validation)]
     if feature_dim is not None and features.num_dims != feature_dim:
         raise ModelError(
             f"{config.features}: the features have {features.num_dims} dimensions, the model takes {feature_dim}",
             hint="rdmf extract --encoder NAME with the encoder of the model, and the same 'more' folders",
         )
-    return MomentData(*sides, bank, features.num_dims)
+    return MomentData(examples[0], examples[1], bank, features.num_dims)
 
 
 def load_examples(
@@ -141,9 +140,13 @@ def measured_bank(features: FeatureSet, annotations: Sequence[Annotation]) -> Ba
 
 
 def edges_s(timeline: Timeline) -> Floats:
-    """(T+1,) where snippets begin and end: at the cut where there is one between two, else where the later begins."""
-    edges = np.append(np.where(np.isnan(timeline.cut_s), timeline.starts_s, timeline.cut_s), timeline.end_s)
-    return np.maximum.accumulate(edges)
+    """(T+1,) where snippets begin and end in seconds, the first at 0, as heads/moment_decode.py's `seconds` has them.
+
+    A cut lies between two edges where the frames show it, not on one: that is how a search decodes and snaps, too.
+    """
+    edges = np.append(timeline.starts_s, timeline.end_s)
+    edges[0] = 0.0
+    return edges
 
 
 def in_snippets(times_s: Floats, edges: Floats) -> Floats:
@@ -157,8 +160,7 @@ def snippet_saliency(annotation: Annotation, edges: Floats) -> Rows:
     Where labels say nothing of most of a snippet, past the last whole clip, it is nan.
     """
     if annotation.saliency is None:
-        ends = np.linspace(0, 1, 2)
-        borders = np.unique(np.concatenate([ends * edges[-1], annotation.windows_s.ravel()]))
+        borders = np.unique(np.concatenate([[0.0, edges[-1]], annotation.windows_s.ravel()]))
         middles = (borders[1:] + borders[:-1]) / 2
         inside = (annotation.windows_s[:, 0, None] <= middles) & (middles < annotation.windows_s[:, 1, None])
         values = inside.any(axis=0).astype(np.float64)
@@ -184,6 +186,7 @@ def _examples(features: FeatureSet, rows: VideoRows, asked: list[Annotation], ba
         null_mean=bank.null_mean,
         null_spread=bank.null_spread,
     )
+    cut_at = np.interp(timeline.cut_s[1:], edges, np.arange(len(edges))).astype(np.float32)  # nan stays nan
     found = []
     for place, one in enumerate(asked):
         rows.check_duration(one.line, one.duration_s)
@@ -200,6 +203,7 @@ def _examples(features: FeatureSet, rows: VideoRows, asked: list[Annotation], ba
                 features=rows.all_features,
                 words=None if rows.all_features is None else _beside(words[place], rows.all_features.shape[1]),
                 text=one.query,
+                cut_at=cut_at,
             )
         )
     return found

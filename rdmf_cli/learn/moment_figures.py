@@ -31,7 +31,7 @@ def figures(said: Sequence[Said], examples: Sequence[Example]) -> Figures:
     """FIGURES of one answer per example; fractions, but `border` in sampling steps. None where nothing was asked.
 
     r1_50, r1_70, map: over examples with a true window; map_short: over those with one of at most 10 s, which alone
-    count there. hit_at_1: the middle of the best snippet lies in a true window. auroc: relevance, matches against no
+    count there. hit_at_1: the best snippet begins in a true window. auroc: relevance, matches against no
     matches. border: median distance of the first answer's two borders from the truth's, where they overlap by 0.5.
     """
     matched = np.array([len(example.windows) > 0 for example in examples], dtype=bool)
@@ -64,8 +64,9 @@ def _mean_ap(rows: Windows, truths: Windows) -> float:
 
 
 def _is_hit(said: Said, example: Example) -> bool:
-    middles_s = (np.arange(len(said.saliency)) + 0.5) * example.spacing_s
-    return hit_at_1(middles_s, said.saliency, _windows_s(example))
+    # A snippet shows its first instant. A little later, because windows are float32.
+    times_s = (np.arange(len(said.saliency)) + 1e-3) * example.spacing_s
+    return hit_at_1(times_s, said.saliency, _windows_s(example))
 
 
 def _border_error(rows: Windows, truths: Windows, spacings_s: Floats) -> float | None:

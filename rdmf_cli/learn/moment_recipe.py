@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rdmf_cli.fusion.learned import FusionConfig
+from rdmf_cli.fusion.config import FusionConfig
 from rdmf_cli.heads.moments import HeadConfig
 from rdmf_cli.learn.features import FeatureFolders
 from rdmf_cli.learn.losses import LossConfig

@@ -53,7 +53,8 @@ def train_moments(
     A training that was stopped goes on where it was when it is called again with the same recipe and examples.
     """
     engine = engine or PlainEngine()
-    config = MomentConfig(fusion=recipe.fusion, head=recipe.head)
+    own = recipe.encoder if recipe.fusion.input == "features" else ""  # any other serves every encoder
+    config = MomentConfig(fusion=recipe.fusion, head=recipe.head, encoder_fingerprint=own)
     state_folder = folder.with_name(f".{folder.name}.training")
     runs = tuple(
         train(
@@ -96,7 +97,7 @@ def _metrics(
         "seed": best.seed,
         "step": best.step,
         "seeds": [{"seed": run.seed, "map": run.value, "step": run.step, "steps": run.steps} for run in runs],
-        "parameters": sum(value.numel() for value in best.network.parameters()),
+        "parameters": best.network.num_parameters,
         **found,
         "validation_pattern": figures(pattern_answers(sets.validation), sets.validation),
         "history": list(best.history),

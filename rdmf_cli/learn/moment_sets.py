@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rdmf_cli.errors import UsageError
@@ -37,20 +37,20 @@ def load_sets(recipe: MomentRecipe, base: Path, progress: Progress = SILENT) -> 
     for name, side in {"training": sets.training, "validation": sets.validation}.items():
         if not any(len(example.windows) for example in side):
             raise UsageError(f"no example for {name} has a moment in it: there is nothing to learn")
+    check_features(recipe, sets)
     return sets
 
 
-def with_feature_dim(recipe: MomentRecipe, sets: MomentSets) -> MomentRecipe:
-    """The recipe with the dimension that its features have. Raises UsageError if they don't fit what it says."""
+def check_features(recipe: MomentRecipe, sets: MomentSets) -> None:
+    """Raises UsageError if the network is to look at features that the examples lack, or at others than they carry."""
     if recipe.fusion.input != "features":
-        return recipe
+        return
     if not sets.feature_dim:
         raise UsageError('fusion.input = "features", but the examples carry none', hint='input = "affinity" needs none')
-    if recipe.fusion.feature_dim not in (0, sets.feature_dim):
+    if recipe.fusion.feature_dim != sets.feature_dim:
         raise UsageError(
             f"the features have {sets.feature_dim} dimensions, fusion.feature_dim says {recipe.fusion.feature_dim}"
         )
-    return replace(recipe, fusion=replace(recipe.fusion, feature_dim=sets.feature_dim))
 
 
 def _packs(recipe: MomentRecipe, base: Path) -> tuple[list[Example], list[Example]]:

@@ -223,17 +223,17 @@ def _round(
         batch = batch_from(chosen).to(engine.device)
         targets = Targets._make(part.to(engine.device) for part in targets_of(chosen, batch.valid.shape[1]))
         _, found = wrapped(batch)
-        loss = moment_losses(found, targets, valid=batch.valid, is_cut=batch.is_cut, config=recipe.losses)
+        loss = moment_losses(found, targets, valid=batch.valid, config=recipe.losses)
         optimizer.zero_grad()
         engine.backward(loss.total)
-        torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.training.clip)
+        norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.training.clip)
+        if not bool(norm.isfinite()):  # before it reaches the weights, which then find no place in any video
+            raise ModelError("the training loss is no number any more", hint="lower training.learning_rate")
         optimizer.step()
         for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
             sums[name] = sums.get(name, torch.zeros(())) + value.float()  # on the device: no waiting for it here
         progress.advance(1)
     means = {name: float(value) / (end - first) for name, value in sums.items()}
-    if not math.isfinite(means["loss"]):
-        raise ModelError("the training loss is no number any more", hint="lower training.learning_rate")
     return {"step": end, **{name if name == "loss" else f"loss_{name}": value for name, value in means.items()}}
 
 
@@ -270,7 +270,8 @@ def _identity(
     digest = hashlib.sha256(json.dumps([table, to_table(config), seed, torch.__version__]).encode())
     for example in (*training, *validation):
         digest.update(example.name.encode())
-        for part in (example.values, example.query, example.windows, example.saliency, example.features):
+        arrays = (example.values, example.query, example.distance, example.is_cut, example.cut_at, example.windows)
+        for part in (*arrays, example.saliency, example.features, example.words):
             if part is not None:
                 digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()

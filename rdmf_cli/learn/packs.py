@@ -6,6 +6,7 @@ mean something else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
@@ -23,6 +24,7 @@ from rdmf_cli.learn.examples import Example
 VERSION = 1
 _RAGGED = ("values", "distance", "is_cut", "windows", "saliency")  # first axis differs between examples
 _FIXED = ("query",)
+_OPTIONAL = ("features", "cut_at")  # ragged too; all examples of a pack have it or none
 _HINT = "make it again with models/rdmf-base/training/prepare.py"
 
 Arrays = dict[str, NDArray[Any]]
@@ -31,7 +33,7 @@ Arrays = dict[str, NDArray[Any]]
 def save_pack(path: Path, examples: Sequence[Example], facts: dict[str, Any] | None = None) -> None:
     """Write `examples` to `path`, replacing it at once. `facts` (JSON) are kept beside them. Raises OutputError.
 
-    Examples either all have features and words or none has.
+    Examples either all have features and words or none has; the same for cut_at.
     """
     if not examples:
         raise OutputError(f"{path}: a pack of no examples is of no use")
@@ -39,7 +41,8 @@ def save_pack(path: Path, examples: Sequence[Example], facts: dict[str, Any] | N
     strings = {"meta": [json.dumps(meta)], "name": [e.name for e in examples], "text": [e.text for e in examples]}
     arrays: Arrays = {name: _packed_text(lines) for name, lines in strings.items()}
     with_features = examples[0].features is not None
-    for name in (*_RAGGED, *(("features",) if with_features else ())):
+    optional = tuple(name for name in _OPTIONAL if getattr(examples[0], name) is not None)
+    for name in (*_RAGGED, *optional):
         parts = [getattr(example, name) for example in examples]
         arrays[name] = np.concatenate(parts)
         arrays[f"{name}_offsets"] = np.cumsum([0, *map(len, parts)], dtype=np.int64)
@@ -53,7 +56,8 @@ def save_pack(path: Path, examples: Sequence[Example], facts: dict[str, Any] | N
             np.savez(file, allow_pickle=False, **arrays)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: the pack can't be written: {error}") from error
 
 
@@ -74,7 +78,8 @@ def pack_facts(path: Path) -> dict[str, Any]:
 
 def _read(path: Path, *, only_meta: bool = False) -> tuple[Arrays, dict[str, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as opened:
+        # numpy does not close a damaged file that it has opened itself.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
             [line] = _texts(opened["meta"])
             meta = json.loads(line)
             arrays = {} if only_meta else {name: opened[name] for name in opened.files}
@@ -94,13 +99,17 @@ def _read(path: Path, *, only_meta: bool = False) -> tuple[Arrays, dict[str, Any
 def _unpacked(arrays: Arrays) -> list[Example]:
     names, texts = _texts(arrays["name"]), _texts(arrays["text"])
     has_features = "features" in arrays
-    ragged = (*_RAGGED, *(("features",) if has_features else ()))
+    ragged = (*_RAGGED, *(name for name in _OPTIONAL if name in arrays))
     rows = {
         name: np.split(arrays[name], _inner(arrays[f"{name}_offsets"], arrays[name], len(names))) for name in ragged
     }
     query, spacing_s = arrays["query"], arrays["spacing_s"]
     if len(texts) != len(names) or len(query) != len(names) or len(spacing_s) != len(names):
         raise ValueError("its parts do not fit")
+    if arrays["values"].shape[1:] != (len(INPUT_NAMES),) or query.shape[1:] != (len(QUERY_NAMES),):
+        raise ValueError("its inputs have another width")
+    if not all(np.isfinite(arrays[name]).all() for name in ("values", "query", "distance", "windows", "spacing_s")):
+        raise ValueError("it holds what is no number")
     examples = []
     for i, name in enumerate(names):
         parts = {key: rows[key][i] for key in ragged}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def save_state(
         save_file(state, temporary, {"identity": identity, "facts": json.dumps(facts)})
         os.replace(temporary, file)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise OutputError(f"{file}: the state of the training can't be written: {error}") from error
 
 

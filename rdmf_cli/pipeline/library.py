@@ -127,9 +127,10 @@ class Library:
         waiting = self._by_relevance(leads, encoded, number)
         # The best moment of a video scores what its relevance is, and they come in that order: as many videos as the
         # ranking has places fill it, unless some are merged or left out. A mode that judges relevance itself may order
-        # them otherwise, so it sees a few more.
+        # them otherwise, so it sees a few more at first.
         least = _LEAST_JUDGED if self.mode.judges_relevance else 1
         while batch := list(islice(waiting, max(least, options.top - len(ranked)))):
+            least = 1
             most, shown = self._judged(batch, encoded, number, options)
             best = max(best, most, key=lambda relevance: relevance.score)
             if not shown:

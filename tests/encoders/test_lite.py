@@ -34,6 +34,7 @@ SHIPPED = ROOT / "models" / "rdmf-lite"
 TINY = LiteConfig(
     dim=12,
     image_size_px=32,
+    frame_side_px=32,
     stem_width=4,
     stage_widths=(4, 6),
     stage_blocks=(1, 1),
@@ -135,23 +136,42 @@ def test_frames_of_another_size_are_refused(encoder: LiteEncoder, shape: tuple[i
 
 @pytest.mark.parametrize(
     ("width", "height", "size"),
-    [(1920, 1080, (32, 64)), (480, 360, (32, 32)), (1080, 1920, (64, 32)), (9000, 10, (32, 64)), (0, 0, (32, 32))],
+    [
+        (1920, 1080, (96, 160)),
+        (480, 360, (96, 160)),
+        (1080, 1920, (160, 96)),
+        (9000, 10, (96, 192)),
+        (0, 0, (128, 128)),
+    ],
 )
 def test_frames_keep_their_shape_as_far_as_the_config_allows(tmp_path, width, height, size) -> None:
-    wide = load_lite(write(tmp_path, replace(TINY, longest_ratio=2.0)))
+    wide = load_lite(write(tmp_path, replace(TINY, frame_side_px=128, longest_ratio=2.0)))
     assert wide.frame_size_px(width, height) == size
     assert wide.encode_images(np.zeros((1, *size, 3), np.uint8)).shape == (1, 12)
 
 
 def test_a_wide_frame_is_seen_to_its_edges(tmp_path) -> None:
-    wide = load_lite(write(tmp_path, replace(TINY, longest_ratio=2.0)))
-    frame = np.random.default_rng(0).integers(0, 256, (1, 32, 64, 3), dtype=np.uint8)
+    config = replace(TINY, frame_side_px=128, longest_ratio=2.0, stem_width=16, border_channels=(32, 64))
+    wide = load_lite(write(tmp_path, replace(config, stage_widths=(32, 32))))
+    frame = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
     other = frame.copy()
-    other[:, :, 56:] = 255 - other[:, :, 56:]
-    assert np.abs(wide.encode_images(frame) - wide.encode_images(other)).max() > 1e-3
+    other[:, :, 80:] = 255
+    assert np.abs(wide.encode_images(frame) - wide.encode_images(other)).max() > 1e-4
 
 
-@pytest.mark.parametrize("config", [TINY, LiteConfig(), replace(TINY, stage_blocks=(3, 2), text_layers=2)])
+def test_the_largest_value_of_each_channel_joins_its_mean(tmp_path) -> None:
+    encoder = load_lite(write(tmp_path, replace(TINY, pooling="mean_max")))
+    tower = LiteNetwork(replace(TINY, pooling="mean_max")).image
+    pooled = tower.features(torch.randn(2, 3, 32, 32))
+    assert pooled.shape == (2, 32)
+    assert (pooled[:, 16:] >= pooled[:, :16]).all()
+    assert encoder.encode_images(np.zeros((1, 32, 32, 3), np.uint8)).shape == (1, 12)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [TINY, LiteConfig(), replace(TINY, stage_blocks=(3, 2), text_layers=2), replace(TINY, pooling="mean_max")],
+)
 def test_weights_are_counted_without_building_them(config: LiteConfig) -> None:
     state = LiteNetwork(config).state_dict()
     matrices = sum(value.numel() for value in state.values() if value.dim() > 1)

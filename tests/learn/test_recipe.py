@@ -30,7 +30,7 @@ def test_defaults_and_back(tmp_path: Path):
     ("text", "told"),
     [
         ('[data]\nlabels = "x"\n', "no 'kind' says what to train"),
-        (LEAST.replace("affect", "moments"), "unknown kind: 'moments'"),
+        (LEAST.replace("affect", "sounds"), "unknown kind: 'sounds'"),
         ('kind = "affect"\n', "data is missing"),
         (LEAST + "[training]\nepoch = 3\n", "unknown key training.epoch"),
         (LEAST + "[training]\nepochs = 0\n", "training: epochs, patience"),

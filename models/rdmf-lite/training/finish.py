@@ -5,18 +5,31 @@ from __future__ import annotations
 import argparse
 import json
 import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from join import JoinData, JoinRecipe, class_names, retrieval, texts_of, train_join
-from photos import Photo, PhotoReader, crop_of, read_manifest
+from photos import Photo, PhotoReader, read_manifest
+from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from train_image import Student
 
-from rdmf_cli.encoders.lite import Conv, ImageTower, LiteConfig, LiteNetwork, TextTower, pad_ids, quantised
+from rdmf_cli.encoders.lite import (
+    Conv,
+    ImageTower,
+    LiteConfig,
+    LiteNetwork,
+    TextTower,
+    frame_size_px,
+    pad_ids,
+    quantised,
+)
 
 
 def fold_norms(network: nn.Module) -> None:
@@ -27,31 +40,53 @@ def fold_norms(network: nn.Module) -> None:
             module.norm = nn.Identity()
 
 
-def load_image_tower(work: Path, name: str = "image_end_to_end.pt") -> ImageTower:
-    """The averaged weights of stage 2, norms folded."""
-    student = Student(LiteConfig())
+def config_of(table: dict[str, Any]) -> LiteConfig:
+    """Shapes of the towers that recipe.toml describes."""
+    return LiteConfig(
+        vocabulary=table["text"]["vocabulary"],
+        stage_blocks=tuple(table["grow"]["stage_blocks"]),
+        **table["frames"],
+    )
+
+
+def load_image_tower(work: Path, config: LiteConfig, name: str = "image_grown.pt") -> ImageTower:
+    """The averaged weights of stage 2b, norms folded; its adapter is untrained."""
+    student = Student(replace(config, pooling="mean"))
     student.load_state_dict(torch.load(work / name, weights_only=True, map_location="cpu")["ema"])
     student.eval()
     fold_norms(student.tower)
-    return student.tower.to(memory_format=torch.channels_last)
+    tower = ImageTower(config)
+    tower.stages = student.tower.stages
+    return tower.to(memory_format=torch.channels_last)
 
 
-def load_text_tower(work: Path, vocabulary: int) -> TextTower:
-    """The weights of stage 3."""
-    tower = TextTower(LiteConfig(vocabulary=vocabulary))
-    tower.load_state_dict(torch.load(work / "text.pt", weights_only=True, map_location="cpu")["tower"])
+def load_text_tower(work: Path, config: LiteConfig, name: str = "text_grown.pt") -> TextTower:
+    """The weights of stage 3b."""
+    tower = TextTower(config)
+    tower.load_state_dict(torch.load(work / name, weights_only=True, map_location="cpu")["tower"])
     return tower.eval()
 
 
 @torch.no_grad()  # not inference mode: the results are trained on
-def image_features(tower: ImageTower, crops: np.ndarray, batch: int = 64) -> np.ndarray:
-    """crops (N, 224, 224, 3) uint8 -> (N, 1280) float16 pooled features, bf16 as at inference."""
+def image_features(tower: ImageTower, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures (H, W, 3) uint8 of any shapes -> (N, F) float16 pooled features, bf16 as at inference."""
     half = tower.to(torch.bfloat16)
-    rows = []
-    for start in range(0, len(crops), batch):
-        x = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch])).permute(0, 3, 1, 2)
-        rows.append(half.features(x.bfloat16() / 127.5 - 1).half().numpy())
-    return np.concatenate(rows)
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for i, picture in enumerate(pictures):
+        by_shape.setdefault(picture.shape, []).append(i)
+    rows: dict[int, np.ndarray] = {}
+    for places in by_shape.values():
+        for start in range(0, len(places), 64):
+            part = places[start : start + 64]
+            x = torch.from_numpy(np.stack([pictures[i] for i in part])).permute(0, 3, 1, 2)
+            rows |= zip(part, half.features(x.bfloat16() / 127.5 - 1).half().numpy(), strict=True)
+    return np.stack([rows[i] for i in range(len(pictures))])
+
+
+def as_searched(image: Image.Image, config: LiteConfig) -> np.ndarray:
+    """The whole picture at the size that `rdmf search` feeds the tower: (H, W, 3) uint8."""
+    height, width = frame_size_px(config, image.width, image.height)
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
 @torch.no_grad()  # not inference mode: the results are trained on
@@ -66,39 +101,42 @@ def sentence_features(tower: TextTower, tokenizer: Tokenizer, texts: list[str]) 
     return rows
 
 
-def cached_views(tower: ImageTower, photos: list[Photo], data: Path, work: Path, views: int, limit: int) -> Tensor:
-    """(1 + views, P, 1280) float16: the whole squashed photo and `views` of the augmented crops."""
-    path = work / f"features_{views}_{limit}.npy"
-    if not path.exists():
-        reader = PhotoReader(data / "photos")
-        table = np.zeros((1 + views, len(photos), 1280), np.float16)
-        position = {photo.index: i for i, photo in enumerate(photos)}
-        for start in range(0, len(photos), 256):
-            part = photos[start : start + 256]
-            table[0, start : start + len(part)] = image_features(tower, np.stack([whole_of(reader, p) for p in part]))
-        for view in range(views):
-            crops = np.load(work / f"round{view}/crops.npy", mmap_mode="r")
-            index = np.load(work / f"round{view}/photo_index.npy")
-            rows = np.array([i for i, photo in enumerate(index) if photo in position])
-            for start in range(0, len(rows), 256):
-                part_rows = rows[start : start + 256]
-                places = [position[index[i]] for i in part_rows]
-                table[1 + view, places] = image_features(tower, crops[part_rows])
-        np.save(path, table)
-    return torch.from_numpy(np.load(path))
+def cached_views(
+    tower: ImageTower, config: LiteConfig, photos: list[Photo], data: Path, work: Path, rounds: list[int]
+) -> Tensor:
+    """(1 + R, P, F) float16: the whole photo as it is searched, and its augmented crop of each round."""
+    shape = f"{config.frame_side_px}_{config.longest_ratio:g}_{config.pooling}"
+    path = work / f"features_{shape}_{'-'.join(map(str, rounds))}.npy"
+    if path.exists():
+        return torch.from_numpy(np.load(path))
+    reader = PhotoReader(data / "photos")
+    views = [
+        np.concatenate([whole_features(tower, config, reader, photos[i : i + 256]) for i in range(0, len(photos), 256)])
+    ]
+    position = {photo.index: i for i, photo in enumerate(photos)}
+    for round_index in rounds:
+        crops = np.load(work / f"round{round_index}/crops.npy", mmap_mode="r")
+        index = np.load(work / f"round{round_index}/photo_index.npy")
+        rows = np.array([i for i, photo in enumerate(index) if photo in position])
+        view = np.zeros_like(views[0])
+        for start in range(0, len(rows), 256):
+            part = rows[start : start + 256]
+            view[[position[index[i]] for i in part]] = image_features(tower, crops[part])
+        views.append(view)
+    np.save(path, np.stack(views))
+    return torch.from_numpy(np.stack(views))
 
 
-def whole_of(reader: PhotoReader, photo: Photo) -> np.ndarray:
-    from photos import whole
+def whole_features(tower: ImageTower, config: LiteConfig, reader: PhotoReader, photos: list[Photo]) -> np.ndarray:
+    """(P, F) float16."""
+    return image_features(tower, [as_searched(reader.open(photo), config) for photo in photos])
 
-    return whole(reader.open(photo))
 
-
-def class_probabilities(photos: list[Photo], work: Path, rounds: int) -> Tensor:
+def class_probabilities(photos: list[Photo], work: Path, rounds: list[int]) -> Tensor:
     """(P, 1001) mean of what both classifiers saw in the crops of each photo."""
     position = {photo.index: i for i, photo in enumerate(photos)}
     total = np.zeros((len(photos), 1001), np.float32)
-    for round_index in range(rounds):
+    for round_index in rounds:
         folder = work / f"round{round_index}"
         index = np.load(folder / "photo_index.npy")
         rows = np.array([i for i, photo in enumerate(index) if photo in position])
@@ -110,36 +148,53 @@ def class_probabilities(photos: list[Photo], work: Path, rounds: int) -> Tensor:
 
 
 def join_data(
-    towers: tuple[ImageTower, TextTower, Tokenizer], data: Path, work: Path, recipe: JoinRecipe, limit: int
+    towers: tuple[ImageTower, TextTower, Tokenizer], config: LiteConfig, data: Path, work: Path, recipe: JoinRecipe
 ) -> JoinData:
     """Everything that stage 4 reads."""
     image, text, tokenizer = towers
-    photos = [p for p in read_manifest(data / "photos") if p.split == "train" and texts_of(p)][:limit]
+    photos = [p for p in read_manifest(data / "photos") if p.split == "train" and texts_of(p)]
     numbers: dict[str, int] = {}
     choices = [[numbers.setdefault(t, len(numbers)) for t in texts_of(p)] for p in photos]
     classes = class_names(data / "teacher/imagenet_labels.txt")
     return JoinData(
-        views=cached_views(image, photos, data, work, recipe.views, limit),
+        views=cached_views(image, config, photos, data, work, recipe.rounds),
         sentences=sentence_features(text, tokenizer, list(numbers)),
         choices=choices,
         captioned=torch.tensor([bool(p.captions) for p in photos]),
         class_sentences=sentence_features(text, tokenizer, classes),
-        class_probs=class_probabilities(photos, work, recipe.views),
+        class_probs=class_probabilities(photos, work, recipe.rounds),
     )
 
 
-@torch.no_grad()  # not inference mode: the results are trained on
-def evaluate(network: LiteNetwork, data: Path, tokenizer: Tokenizer) -> dict[str, float]:
-    """Text -> image recall on the captioned test photos, squashed to a square."""
-    reader = PhotoReader(data / "photos")
-    photos = [p for p in read_manifest(data / "photos") if p.split == "test" and p.captions]
-    features = image_features(network.image, np.stack([crop_of(reader, p, 0) for p in photos]))
-    network.image.float()
-    images = nn.functional.normalize(network.image.adapter(torch.from_numpy(features).float()), dim=-1)
+@dataclass(frozen=True)
+class TestSet:
+    """Frozen features of the held-out captioned photos."""
+
+    images: Tensor  # (P, F)
+    sentences: Tensor  # (S, E)
+    photo_of_sentence: Tensor  # (S,)
+
+
+def read_test_set(
+    towers: tuple[ImageTower, TextTower, Tokenizer], config: LiteConfig, data: Path, split: str
+) -> TestSet:
+    """The captioned photos of a split, each as it is searched."""
+    image, text, tokenizer = towers
+    photos = [p for p in read_manifest(data / "photos") if p.split == split and p.captions]
     captions = [(i, caption) for i, photo in enumerate(photos) for caption in photo.captions]
-    sentences = sentence_features(network.text, tokenizer, [caption for _, caption in captions])
-    texts = nn.functional.normalize(network.text.projection(sentences), dim=-1)
-    return retrieval(images, texts, torch.tensor([i for i, _ in captions]))
+    return TestSet(
+        torch.from_numpy(whole_features(image, config, PhotoReader(data / "photos"), photos)).float(),
+        sentence_features(text, tokenizer, [caption for _, caption in captions]),
+        torch.tensor([i for i, _ in captions]),
+    )
+
+
+@torch.no_grad()
+def evaluate(adapter: nn.Module, projection: nn.Module, held_out: TestSet) -> dict[str, float]:
+    """Text -> image recall on held-out photos."""
+    images = nn.functional.normalize(adapter(held_out.images), dim=-1)
+    texts = nn.functional.normalize(projection(held_out.sentences), dim=-1)
+    return retrieval(images, texts, held_out.photo_of_sentence)
 
 
 def export(network: LiteNetwork, config: LiteConfig, work: Path, folder: Path) -> None:
@@ -160,32 +215,32 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="the first one is exported")
-    parser.add_argument("--limit", type=int, default=1_000_000, help="photos to join with; for trying things out")
     arguments = parser.parse_args()
     table = tomllib.loads(arguments.recipe.read_text())
-    recipe = JoinRecipe(**table["join"])
-    config = LiteConfig(vocabulary=table["text"]["vocabulary"])
-    image, text = load_image_tower(arguments.work), load_text_tower(arguments.work, config.vocabulary)
-    tokenizer = Tokenizer.from_file(str(arguments.work / "tokenizer.json"))
-    data = join_data((image, text, tokenizer), arguments.data, arguments.work, recipe, arguments.limit)
+    recipe, config = JoinRecipe(**table["join"]), config_of(table)
+    image, text = load_image_tower(arguments.work, config), load_text_tower(arguments.work, config)
+    towers = (image, text, Tokenizer.from_file(str(arguments.work / "tokenizer.json")))
+    data = join_data(towers, config, arguments.data, arguments.work, recipe)
+    held_out = read_test_set(towers, config, arguments.data, "test")
     results = {}
     for seed in arguments.seeds:
         torch.manual_seed(seed)
         network = LiteNetwork(config)
-        network.image.stages = image.stages.float()
-        projection = network.text.projection
-        network.text = text
-        network.text.projection = projection
-        network.image.adapter.train()
-        train_join(data, recipe, network.image.adapter, projection, seed)
+        train_join(data, recipe, network.image.adapter, network.text.projection, seed)
         network.eval()
-        results[seed] = evaluate(network, arguments.data, tokenizer)
+        results[seed] = evaluate(network.image.adapter, network.text.projection, held_out)
         print(json.dumps({"phase": "join", "seed": seed} | results[seed]), flush=True)
         if seed == arguments.seeds[0]:
+            network.image.stages = image.stages
+            network.text.load_state_dict(text.state_dict() | _projection(network.text))
             export(network.float(), config, arguments.work, arguments.out)
     (arguments.out / "metrics.json").write_text(
         json.dumps({"text_to_image_1000_test_photos": {str(seed): r for seed, r in results.items()}}, indent=1) + "\n"
     )
+
+
+def _projection(tower: TextTower) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in tower.state_dict().items() if name.startswith("projection.")}
 
 
 if __name__ == "__main__":

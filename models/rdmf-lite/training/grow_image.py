@@ -1,8 +1,9 @@
-"""Stage 2b: a deeper last stage, and more training end to end, from a tower whose norms are folded already.
+"""Stage 2b: deeper last stages, and more training of them, from a tower whose norms are folded already.
 
-Starts from a model folder (by default the shipped one, so that its hours are not spent again). Batch norm comes back
+Starts from a model folder (the first weights, so that their hours are not spent again). Batch norm comes back
 as the identity on real crops; new blocks start as the identity too, so the first step computes what the folder
-computes. Then as stage 2's second phase, on rounds of crops that stage 2 has not seen. Resumes from its checkpoint.
+computes. The two early stages, which cost more than half of a step and converge first, stay as they are: their output
+is computed once per crop. Then as stage 2's second phase, on rounds of crops that stage 2 has not seen. Resumes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tomllib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from train_image import ImageRecipe, Student, train_phase
 from rdmf_cli.encoders.lite import Block, Conv, ImageTower, LiteConfig, dequantised
 
 CROPS_FOR_NORMS = 256
+FROZEN_STAGES = 2
 
 
 def folded_tower(folder: Path) -> tuple[LiteConfig, ImageTower]:
@@ -82,6 +85,28 @@ def unfold(target: Conv, source: nn.Conv2d, mean: Tensor, variance: Tensor) -> N
     norm.bias.copy_(mean)
 
 
+@torch.no_grad()
+def cache_entries(config: LiteConfig, tower: ImageTower, folder: Path) -> None:
+    """Write what the frozen stages give for every crop of a round: entry.npy (N, 28, 28, 32) float16."""
+    path = folder / "entry.npy"
+    if path.exists():
+        return
+    crops = np.load(folder / "crops.npy", mmap_mode="r")
+    unfinished = folder / "entry.partial.npy"
+    side, channels = config.border_grids_px[FROZEN_STAGES - 1], config.border_channels[FROZEN_STAGES - 1]
+    shape = (len(crops), side, side, channels)
+    entries = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float16, shape=shape)
+    early = tower.stages[:FROZEN_STAGES]
+    for start in range(0, len(crops), 64):
+        x = torch.from_numpy(np.array(crops[start : start + 64])).permute(0, 3, 1, 2)
+        x = (x.to(torch.bfloat16) / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        for stage in early:
+            x = stage(x)
+        entries[start : start + 64] = x.permute(0, 2, 3, 1).half().numpy()
+    entries.flush()
+    unfinished.replace(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
@@ -96,8 +121,11 @@ def main() -> None:
     folders = [arguments.work / f"round{index}" for index in more["rounds"]]
     crops = np.array(np.load(folders[0] / "crops.npy", mmap_mode="r")[:CROPS_FOR_NORMS])
     student = grown_student(arguments.start, tuple(more["stage_blocks"]), crops)
+    student.tower.stages[:FROZEN_STAGES].requires_grad_(False)
     student = student.to(arguments.device, memory_format=torch.channels_last)
-    train_phase("grown", recipe, more["crops"], student, arguments.work, folders)
+    config, folded = folded_tower(arguments.start)
+    prepare = partial(cache_entries, config, folded.to(torch.bfloat16).to(memory_format=torch.channels_last))
+    train_phase("grown", recipe, more["crops"], student, arguments.work, folders, prepare)
 
 
 if __name__ == "__main__":

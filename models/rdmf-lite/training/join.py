@@ -23,7 +23,7 @@ WORDINGS = ("{}", "{}", "a {}", "the {}", "a photo of a {}", "there is a {}", "a
 class JoinRecipe:
     """The [join] table of recipe.toml."""
 
-    views: int
+    rounds: tuple[int, ...]  # of augmented crops, beside the whole photo
     batch_size: int
     learning_rate: float
     steps: int

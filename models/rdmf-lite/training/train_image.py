@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from rdmf_cli.encoders.lite import ImageTower, LiteConfig
 
 Batch = dict[str, Tensor]
+Prepare = Callable[[Path], None]  # adds what else a round needs, when it is first opened
 CHECKPOINT_STEPS = 200
 
 
@@ -42,19 +43,21 @@ class ImageRecipe:
 
 
 class Rounds:
-    """Batches of teacher targets; rows are shuffled on disk already, so a batch is one contiguous read."""
+    """Batches of teacher targets, round after round; every pass over a round is shuffled anew."""
 
-    def __init__(self, folders: list[Path], batch_size: int, names: list[str]) -> None:
+    def __init__(self, folders: list[Path], batch_size: int, names: list[str], prepare: Prepare | None = None) -> None:
         self.batch_size, self.names = batch_size, names
-        self._folders = folders
+        self._folders, self._prepare = folders, prepare
         self._opened: dict[int, dict[str, np.ndarray]] = {}
-        self.per_round = len(self._open(0)["crops"]) // batch_size
+        self.per_round = len(self._open(0)[names[0]]) // batch_size
 
     def _open(self, index: int) -> dict[str, np.ndarray]:
         """Arrays of a round; waits for the teachers where they are still at work in another process."""
         folder = self._folders[index]
         while index not in self._opened:
             if (folder / "done").exists():
+                if self._prepare:
+                    self._prepare(folder)
                 paths = {name: folder / f"{name}.npy" for name in self.names}
                 self._opened[index] = {n: np.load(p, mmap_mode="r") for n, p in paths.items() if p.exists()}
             else:
@@ -62,12 +65,11 @@ class Rounds:
         return self._opened[index]
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
-        arrays = self._open(step // self.per_round % len(self._folders))
-        # A second pass over a round starts at another offset, so that batches are not the same groups again.
-        offset = step // (self.per_round * len(self._folders)) * 7
-        start = (step % self.per_round) * self.batch_size + offset
-        start = min(start, len(arrays["crops"]) - self.batch_size)
-        return {name: np.array(array[start : start + self.batch_size]) for name, array in arrays.items()}
+        passes, place = divmod(step, self.per_round)
+        arrays = self._open(passes % len(self._folders))
+        order = np.random.default_rng(passes).permutation(self.per_round * self.batch_size)
+        rows = np.sort(order[place * self.batch_size : (place + 1) * self.batch_size])
+        return {name: array[rows] for name, array in arrays.items()}
 
     def stream(self, first: int, last: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """Steps first..last-1, read ahead by a thread."""
@@ -90,6 +92,8 @@ def to_tensors(raw: dict[str, np.ndarray], device: torch.device) -> Batch:
         x = torch.from_numpy(array).to(device)
         if name == "crops":
             batch[name] = x.permute(0, 3, 1, 2).float() / 127.5 - 1
+        elif name == "entry":
+            batch[name] = x.permute(0, 3, 1, 2).float()
         elif name in HINTS:
             scale, zero = HINTS[name][2]
             batch[name] = (x.permute(0, 3, 1, 2).float() - zero) * scale
@@ -138,10 +142,14 @@ def stagewise_losses(student: Student, batch: Batch, variances: dict[str, Tensor
 
 
 def end_to_end_losses(student: Student, batch: Batch, variances: dict[str, Tensor]) -> dict[str, Tensor]:
-    """All stages in a row; `weights` say what counts: the pooled feature and what it knows."""
+    """All stages in a row, or those behind the one whose output is the batch's `entry`.
+
+    `weights` say what counts: the pooled feature and what it knows.
+    """
     weights = {"hint3": 0.2, "hint4": 0.3, "hint5": 1.0}
-    losses, x = {}, batch["crops"]
-    for i, stage in enumerate(student.tower.stages, start=1):
+    losses, x = {}, batch["entry"] if "entry" in batch else batch["crops"]
+    done = len(HINTS) - len(weights) if "entry" in batch else 0
+    for i, stage in enumerate(student.tower.stages[done:], start=done + 1):
         x = stage(x)
         if f"hint{i}" in weights:
             losses[f"hint{i}"] = weights[f"hint{i}"] * border_error(x, batch[f"hint{i}"], variances[f"hint{i}"])
@@ -194,15 +202,25 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def train_phase(name: str, recipe: ImageRecipe, crops: int, student: Student, work: Path, folders: list[Path]) -> None:
+def train_phase(
+    name: str,
+    recipe: ImageRecipe,
+    crops: int,
+    student: Student,
+    work: Path,
+    folders: list[Path],
+    prepare: Prepare | None = None,
+) -> None:
     """Run one phase to its end and leave the averaged weights in the student and in `work/image_<name>.pt`."""
     stagewise = name == "stagewise"
     losses_of = stagewise_losses if stagewise else end_to_end_losses
-    wanted = ["crops", *HINTS] if stagewise else ["crops", "hint3", "hint4", "hint5", "probs1", "probs2", "objects"]
+    first = "entry" if name == "grown" else "crops"  # grow_image.py has the early stages' output on disk
+    wanted = [first, *HINTS] if stagewise else [first, "hint3", "hint4", "hint5", "probs1", "probs2", "objects"]
     device = next(student.parameters()).device
-    data = Rounds(folders, recipe.batch_size, wanted)
+    data = Rounds(folders, recipe.batch_size, wanted, prepare)
     variances = hint_variances(folders[0], device)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    learned = [parameter for parameter in student.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     ema = {k: v.clone() for k, v in student.state_dict().items()}
     run = Run(student, ema, optimizer, 0, work / f"image_{name}.pt")
     run.resume()

@@ -101,16 +101,27 @@ def distil_loss(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return 3 * cosine + 0.5 * relation
 
 
-def train(texts: list[str], targets: np.ndarray, recipe: TextRecipe, work: Path, seed: int) -> TextTower:
-    """Distil; the checkpoint `work/text.pt` is written at every twentieth of the run and resumed from."""
+def train(
+    texts: list[str],
+    targets: np.ndarray,
+    recipe: TextRecipe,
+    work: Path,
+    seed: int,
+    *,
+    name: str = "text",
+    start: TextTower | None = None,
+) -> TextTower:
+    """Distil, from `start` or random weights; `work/<name>.pt` is written at each twentieth and resumed from."""
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
     config = LiteConfig(vocabulary=recipe.vocabulary)
     torch.manual_seed(seed)
     tower = TextTower(config)
+    if start is not None:
+        tower.load_state_dict(start.state_dict())
     optimizer = torch.optim.AdamW(tower.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
     ids = [e.ids for e in tokenizer.encode_batch(texts)]
     steps = recipe.epochs * len(texts) // recipe.batch_size
-    path, first = work / "text.pt", 0
+    path, first = work / f"{name}.pt", 0
     if path.exists():
         state = torch.load(path, weights_only=True)
         tower.load_state_dict(state["tower"])

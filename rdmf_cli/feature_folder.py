@@ -66,7 +66,8 @@ def is_plain_name(name: str) -> bool:
 def write_arrays(file: Path, arrays: Mapping[str, Any]) -> None:
     """Write an npz file that is complete or not there at all. Texts are allowed. Raises OutputError."""
     stream = io.BytesIO()
-    np.savez(stream, **{name: np.asarray(array) for name, array in arrays.items()})
+    packed: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    np.savez(stream, **packed)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_file(file, [stream.getvalue()])

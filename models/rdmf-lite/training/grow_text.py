@@ -1,0 +1,57 @@
+"""Stage 3b: more passes for the text tower, from a model folder, over the sources that describe pictures and videos."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
+from train_text import TextRecipe, agreement, read_texts, sentence_targets, train
+
+from rdmf_cli.encoders.lite import LiteConfig, TextTower, dequantised
+
+
+def folded_text_tower(folder: Path) -> TextTower:
+    """The text tower of a model folder."""
+    tower = TextTower(LiteConfig.from_json((folder / "config.json").read_text()))
+    state = dequantised(load_file(folder / "model.safetensors"))
+    tower.load_state_dict({name.removeprefix("text."): v for name, v in state.items() if name.startswith("text.")})
+    return tower
+
+
+def chosen_texts(data: Path, sources: list[str], most: int, seed: int) -> list[str]:
+    """At most `most` training texts of the sources whose names begin with one of `sources`, in a shuffled order."""
+    with gzip.open(data / "texts/texts.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    texts = [r["text"] for r in rows if r["split"] == "train" and r["source"].startswith(tuple(sources))]
+    order = np.random.default_rng(seed).permutation(len(texts))[:most]
+    return [texts[i] for i in order]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--start", type=Path, default=Path(__file__).parents[1], help="model folder to start from")
+    parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
+    arguments = parser.parse_args()
+    table = tomllib.loads(arguments.recipe.read_text())
+    more = table["grow_text"]
+    recipe = TextRecipe(table["text"]["vocabulary"], more["batch_size"], more["learning_rate"], more["epochs"])
+    texts = chosen_texts(arguments.data, more["sources"], more["texts"], table["seed"])
+    targets = sentence_targets(texts, arguments.work / "sentences_grow.npy")
+    dev = read_texts(arguments.data, "dev")[:2000]
+    dev_targets = sentence_targets(dev, arguments.work / "sentences_dev.npy")
+    start = folded_text_tower(arguments.start)
+    before = agreement(start.eval(), dev, dev_targets, arguments.work)
+    tower = train(texts, targets, recipe, arguments.work, table["seed"], name="text_grown", start=start)
+    after = agreement(tower, dev, dev_targets, arguments.work)
+    print(json.dumps({"phase": "text", "dev_cosine_before": round(before, 4), "dev_cosine": round(after, 4)}))
+
+
+if __name__ == "__main__":
+    main()

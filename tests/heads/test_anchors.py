@@ -1,0 +1,95 @@
+"""Anchors: peaks of every width are found, windows share out the slots, padding counts for nothing."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from rdmf_cli.heads.anchors import find_anchors, ladder
+from rdmf_cli.heads.spans import pairwise_overlap
+
+
+def bumps(num_snippets: int, *windows: tuple[int, int]) -> Tensor:
+    activity = torch.zeros(1, num_snippets)
+    for start, end in windows:
+        activity[0, start:end] = 0.9
+    return activity
+
+
+def everything(activity: Tensor) -> Tensor:
+    return torch.ones_like(activity, dtype=torch.bool)
+
+
+def test_widths_of_the_ladder_grow_by_half_at_most() -> None:
+    widths = ladder(100)
+    assert widths[:6] == [1, 2, 3, 4, 6, 8]
+    assert all(b <= 1.5 * a for a, b in pairwise(widths[1:]))
+    assert widths[-2] < 100 <= widths[-1]
+    assert ladder(1) == [1]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 9, 17, 40])
+def test_a_moment_of_any_width_has_an_anchor_that_fits(width: int) -> None:
+    activity = bumps(75, (20, 20 + width))
+    anchors = find_anchors(activity, everything(activity), num_slots=10, window=100)
+    iou = pairwise_overlap(anchors.spans, torch.tensor([[20.0, 20.0 + width]])).iou
+    assert iou.max() >= 0.7
+    assert iou[0, 0] == iou.max()  # the strongest comes first
+
+
+def test_the_whole_video_can_be_an_anchor() -> None:
+    activity = torch.full((1, 50), 0.9)
+    anchors = find_anchors(activity, everything(activity), num_slots=4, window=100)
+    assert pairwise_overlap(anchors.spans, torch.tensor([[0.0, 50.0]])).iou.max() > 0.9
+
+
+def test_every_window_has_slots_of_its_own() -> None:
+    # A crowd of strong moments at the start must not take the slots of a weak one at the end.
+    activity = bumps(300, *[(start, start + 3) for start in range(0, 90, 9)])
+    activity[0, 250:255] = 0.2
+    anchors = find_anchors(activity, everything(activity), num_slots=5, window=100)
+    assert anchors.spans.shape == (1, 15, 2)
+    assert pairwise_overlap(anchors.spans, torch.tensor([[250.0, 255.0]])).iou.max() >= 0.7
+
+
+def test_a_moment_across_the_border_of_windows_is_one_anchor() -> None:
+    activity = bumps(200, (80, 128))
+    anchors = find_anchors(activity, everything(activity), num_slots=5, window=100)
+    assert pairwise_overlap(anchors.spans, torch.tensor([[80.0, 128.0]])).iou.max() >= 0.9
+
+
+def test_padding_changes_no_anchor() -> None:
+    torch.manual_seed(0)
+    activity = torch.rand(1, 60)
+    alone = find_anchors(activity, everything(activity), num_slots=6, window=40)
+    padded = torch.cat([activity, 9 * torch.ones(1, 70)], dim=1)
+    valid = torch.arange(130)[None] < 60
+    found = find_anchors(padded, valid, num_slots=6, window=40)
+    assert found.spans.shape == (1, 24, 2)
+    torch.testing.assert_close(found.spans[:, :12], alone.spans)
+    assert found.slot_valid[:, :12].equal(alone.slot_valid)
+    assert not found.slot_valid[:, 12:].any()
+
+
+def test_anchors_of_a_window_do_not_crowd() -> None:
+    torch.manual_seed(1)
+    activity = torch.rand(4, 80)
+    anchors = find_anchors(activity, everything(activity), num_slots=10, window=100, max_overlap=0.5)
+    iou = pairwise_overlap(anchors.spans, anchors.spans).iou
+    apart = ~torch.eye(10, dtype=torch.bool)
+    both = anchors.slot_valid[:, :, None] & anchors.slot_valid[:, None, :] & apart
+    assert iou[both].max() <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("num_snippets", [1, 2])
+def test_a_tiny_video_has_an_anchor(num_snippets: int) -> None:
+    activity = torch.zeros(1, num_snippets)
+    anchors = find_anchors(activity, everything(activity), num_slots=10, window=100)
+    assert anchors.slot_valid.any()
+    usable = anchors.spans[anchors.slot_valid]
+    assert (usable[:, 1] > usable[:, 0]).all()
+    assert usable.min() >= 0
+    assert usable.max() <= num_snippets
