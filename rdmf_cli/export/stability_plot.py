@@ -189,6 +189,7 @@ def _draw_affinity(axes: Axes, shown: Shown) -> None:
     axes.annotate(
         f"evidence lives above {threshold:.2f}", (1, threshold), xycoords=("axes fraction", "data"), xytext=(-3, 3),
         textcoords="offset points", ha="right", va="bottom", fontsize=7.5, color=palette.BEST,
+        bbox={"facecolor": palette.PAPER, "alpha": 0.8, "linewidth": 0, "pad": 1},
     )  # fmt: skip
 
 
