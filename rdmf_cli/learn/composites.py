@@ -23,7 +23,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 # For pictures of an encoder that has seen the photos in its own training, which makes it look better on them than it
 # is on anything else: each picture has another one mixed into it.
-SEEN = TimelineConfig(confusion=(0.4, 1.6), sharpened_real=0.25)
+SEEN = TimelineConfig(confusion=(0.5, 2.4), sharpened_real=0.2)
 HELD_OUT = TimelineConfig(near_query=0.35)  # what the encoder has not seen, as it is
 
 

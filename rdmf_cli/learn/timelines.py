@@ -29,7 +29,7 @@ class TimelineConfig:
 
     layout: LayoutConfig = field(default_factory=LayoutConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
-    strength: tuple[float, float] = (0.25, 0.97)  # made-up encoders: share of what a picture shows in its vector
+    strength: tuple[float, float] = (0.15, 0.85)  # made-up encoders: share of what a picture shows in its vector
     sharpened: float = 0.5  # share of made-up encoders whose pictures come nearer to the mean of their group
     mean_cosine: tuple[float, float] = (0.0, 0.35)  # of a text and a picture that have nothing in common
     gap: tuple[float, float] = (0.25, 0.85)  # length of what all vectors of a kind share
