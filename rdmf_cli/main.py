@@ -24,6 +24,7 @@ from rdmf_cli.commands import (
     models,
     search,
     shell,
+    stability,
     train,
 )
 from rdmf_cli.errors import BUG, INTERRUPTED, RdmfError, UsageError
@@ -56,6 +57,7 @@ app.command("classify", no_args_is_help=True)(classify.classify)
 app.command("affect", no_args_is_help=True)(affect.affect)
 app.command("extract", no_args_is_help=True)(extract.extract)
 app.command("train", no_args_is_help=True)(train.train)
+app.command("stability")(stability.stability)
 app.command("doctor")(doctor.doctor)
 
 

@@ -107,6 +107,14 @@ StoreFolder = Annotated[
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep encoded videos.", rich_help_panel=_HOW)]
 Offline = Annotated[bool, typer.Option("--offline", help="Use no network. [env: RDMF_OFFLINE]", rich_help_panel=_HOW)]
+Follow = Annotated[
+    bool,
+    typer.Option(
+        "--follow",
+        help="Go on while VIDEO is still being written, or comes from a pipe (-); print moments as they close.",
+        rich_help_panel=_HOW,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_OUT)]
 JsonLines = Annotated[
     bool,

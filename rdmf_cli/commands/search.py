@@ -90,6 +90,7 @@ def search(
     min_length: options_library.MinLength = None,
     since: options_library.Since = None,
     copies: options_library.Copies = False,
+    follow: options.Follow = False,
 ) -> None:
     """Find the moments of VIDEO that QUERY describes; with --library, of all videos that are indexed.
 
@@ -121,6 +122,12 @@ def search(
         pictures=pictures.Pictures(plot, contact_sheet, report, embed, open_rank, preview, force, explain),
         cutting=cutting,
     )
+    if follow:
+        from rdmf_cli.commands import follow as following
+
+        following.check(asked.places, view, decoder, settings.model, in_library=library)
+        following.follow(asked.places[0], asked.queries, settings, view, extras, fps)
+        return
     videos = [] if library else inputs.find(asked.places)
     view.check(videos, asked.queries)
     if library:

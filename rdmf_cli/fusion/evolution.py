@@ -53,6 +53,14 @@ def evolve(
     return mask_padding(u, valid), mask_padding(v, valid)
 
 
+def reaction_of(
+    u: Tensor, v: Tensor, *, system: GrayScott, catalysis: Tensor, seed: Tensor, dt: float, share: float
+) -> Tensor:
+    """One reaction of `share` of a step as `evolve` takes it, for those who take the steps themselves: (2, B, C, T)."""
+    inflow, leave = (dt * torch.as_tensor(x)[..., None] for x in (system.feed, system.feed + system.kill))
+    return _react_in_blocks(u, v, catalysis, seed, _rates(inflow, leave, dt, share))
+
+
 class _Rates(NamedTuple):
     """Constants of one reaction per channel, (C, 1) each; symbols of gray_scott.py's `_advance`."""
 

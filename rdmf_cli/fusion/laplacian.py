@@ -123,8 +123,10 @@ class Factors:
 
 
 @torch.no_grad()
-def factorise(weights: Tensor) -> Factors:
+def factorise(weights: Tensor, ground: Tensor | None = None) -> Factors:
     """Factorise I + L for edge weights (..., T-1) ≥ 0 by cyclic reduction: O(T) work in log2(T) array operations.
+
+    `ground` (..., T) > 0 takes the place of I, for a stretch whose neighbours are known (streaming.py).
 
     Each level eliminates every other snippet. The chain is an electrical network with conductance `weights` between
     neighbours and `ground` from each snippet to earth; eliminating a node joins its two neighbours by
@@ -136,7 +138,8 @@ def factorise(weights: Tensor) -> Factors:
     and 2.5 times at T = 75; parallel cyclic reduction (a scan, O(T log T)) 1.1 to 25 times on a CPU.
     """
     edges = weights.detach()
-    ground = edges.new_ones((*edges.shape[:-1], edges.shape[-1] + 1))
+    if ground is None:
+        ground = edges.new_ones((*edges.shape[:-1], edges.shape[-1] + 1))
     levels = []
     while ground.shape[-1] > 1:
         left, right = edges[..., 0::2], edges[..., 1::2]  # edges on the two sides of each odd snippet

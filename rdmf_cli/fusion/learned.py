@@ -38,7 +38,7 @@ __all__ = ["Fused", "FusionConfig", "ReactionBlock", "ReactionDiffusionFusion"]
 _GAIN, _DEPTH, _MARGIN = (1.1, 6.0), (0.05, 0.97), (0.1, 4.0)
 _FIRST_GAINS, _FIRST_DEPTHS, _FIRST_MARGIN = (1.44, 2.5), (0.88, 0.6), 1.0
 _MAX_LOG_CATALYSIS = 3.0
-_IGNITION, _SEED = 0.25, 0.02  # v at the start and s, per unit of evidence; as in pattern mode, per unit of its own
+IGNITION, SEED = 0.25, 0.02  # v at the start and s, per unit of evidence; as in pattern mode, per unit of its own
 _FIRST_STRENGTH, _FIRST_OFFSET = 8.0, -2.0  # of activity
 # v is about a fifth of the evidence where nothing ignites: times this, it weighs as much as u in what is read out.
 _READ_V = 4.0
@@ -116,13 +116,22 @@ class ReactionBlock(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch, num_steps: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, H) → the sequence's change (B, T, H), u, v (B, C, T)."""
-        drive = self.drive(self.norm(x)).to(self.reach.dtype)  # not in bfloat16: steps add up what it would round away
-        start, evidence, log_catalysis, flow = drive.transpose(1, 2).contiguous().chunk(4, dim=1)
-        evidence = nn.functional.softplus(evidence)
-        catalysis = (_MAX_LOG_CATALYSIS * torch.tanh(log_catalysis / _MAX_LOG_CATALYSIS)).exp()
+        start, evidence, catalysis, flow = self.driven(x)
         edges, steps = self.conductance(flow, batch), num_steps or self.config.num_steps
-        u, v = self._run(start.sigmoid(), evidence, catalysis, edges, batch, steps)
-        return self.readout(torch.cat((u, _READ_V * v), dim=1).transpose(1, 2)), u, v
+        u, v = self._run(start, evidence, catalysis, edges, batch, steps)
+        return self.read(u, v), u, v
+
+    def driven(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What each snippet by itself says: x (B, T, H) → u at the start, evidence, catalysis, flow e, (B, C, T)."""
+        drive = self.drive(self.norm(x)).to(self.reach.dtype)  # not bfloat16: steps add up what it would round away
+        start, evidence, log_catalysis, flow = drive.transpose(1, 2).contiguous().chunk(4, dim=1)
+        catalysis = (_MAX_LOG_CATALYSIS * torch.tanh(log_catalysis / _MAX_LOG_CATALYSIS)).exp()
+        return start.sigmoid(), nn.functional.softplus(evidence), catalysis, flow
+
+    def read(self, u: Tensor, v: Tensor) -> Tensor:
+        """u, v (B, C, T) → the sequence's change (B, T, H)."""
+        read: Tensor = self.readout(torch.cat((u, _READ_V * v), dim=1).transpose(1, 2))
+        return read
 
     def conductance(self, flow: Tensor, batch: Batch) -> Tensor:
         """flow e (B, C, T) → (B, C, T-1) in [0, 1]."""
@@ -138,14 +147,14 @@ class ReactionBlock(nn.Module):
         self, u: Tensor, evidence: Tensor, catalysis: Tensor, conductance: Tensor, batch: Batch, num_steps: int
     ) -> tuple[Tensor, Tensor]:
         system, dt, valid = self.bank.system(batch.spacing_s), self.config.dt, batch.valid
-        v = _IGNITION * evidence
+        v = IGNITION * evidence
         if self.config.reaction:
             return evolve(
                 u,
                 v,
                 system=system,
                 catalysis=catalysis,
-                seed=_SEED * evidence,
+                seed=SEED * evidence,
                 conductance=conductance,
                 dt=dt,
                 num_steps=num_steps,
@@ -180,12 +189,14 @@ class ReactionDiffusionFusion(nn.Module):
         for reaction, mixing in zip(self.reactions, self.mixings, strict=True):
             change, u, v = reaction(x, batch, num_steps)
             x = mixing(x + change, batch.valid)
+        sequence = torch.where(batch.valid[..., None], self.norm(x), 0.0)
+        return Fused(sequence, u, v, torch.where(batch.valid, self.activity(v), 0.0))
+
+    def activity(self, v: Tensor) -> Tensor:
+        """v (B, C, T) of the last block → (B, T), as `Fused` says."""
         # softplus: 1 − exp(−activity) is the sigmoid of v pooled over the channels, with weights ≥ 0.
         pooled = ((nn.functional.softplus(self.strength) * self.pooling.softmax(dim=0))[:, None] * v).sum(dim=1)
-        activity = nn.functional.softplus(pooled + self.offset)
-        return Fused(
-            torch.where(batch.valid[..., None], self.norm(x), 0.0), u, v, torch.where(batch.valid, activity, 0.0)
-        )
+        return nn.functional.softplus(pooled + self.offset)
 
     @torch.no_grad()
     def systems(self, spacing_s: float) -> list[GrayScott]:

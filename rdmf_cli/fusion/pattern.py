@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,6 +59,28 @@ def catalysis(evidence: Tensor, config: PatternConfig) -> Tensor:
     return least * torch.exp((config.sharpness * (evidence - config.threshold)).clamp(-6, 6))
 
 
+class Start(NamedTuple):
+    """What the system is started with, for given evidence."""
+
+    u: Tensor
+    v: Tensor
+    system: GrayScott
+    catalysis: Tensor
+    seed: Tensor
+
+
+def start_of(evidence: Tensor, system: GrayScott, config: PatternConfig) -> Start:
+    """Evidence (..., T) → the start, all (..., T): v and seeds where the affinity is positive, u full everywhere."""
+    positive = evidence.clamp(min=0)
+    return Start(
+        u=torch.ones_like(evidence),
+        v=config.ignition * positive,
+        system=system,
+        catalysis=catalysis(evidence, config),
+        seed=config.seed * positive,
+    )
+
+
 def settle(
     evidence: Tensor, conductance: Tensor, diffusion: Tensor, config: PatternConfig, valid: Tensor | None = None
 ) -> Integration:
@@ -65,13 +88,14 @@ def settle(
 
     valid (B, T): False on padding, which comes last.
     """
-    positive = evidence.clamp(min=0)
+    system = GrayScott(config.feed, config.kill, config.diff_ratio * diffusion, diffusion)
+    start = start_of(evidence, system, config)
     return integrate(
-        torch.ones_like(evidence),
-        config.ignition * positive,
-        system=GrayScott(config.feed, config.kill, config.diff_ratio * diffusion, diffusion),
-        catalysis=catalysis(evidence, config),
-        seed=config.seed * positive,
+        start.u,
+        start.v,
+        system=system,
+        catalysis=start.catalysis,
+        seed=start.seed,
         conductance=conductance,
         dt=config.dt,
         num_steps=config.num_steps,

@@ -136,17 +136,17 @@ class Child:
 
     stderr is drained all the time by a thread that keeps the last lines, so that ffmpeg never blocks on it and memory
     stays bounded. `stop` ends it on every path; a forgotten child is killed when this object is collected or Python
-    exits.
+    exits. `feed`: what it reads from its stdin, poured in by another thread.
     """
 
-    def __init__(self, arguments: list[str], *, read_output: bool = True) -> None:
+    def __init__(self, arguments: list[str], *, read_output: bool = True, feed: Iterator[bytes] | None = None) -> None:
         self._lines: deque[str] = deque(maxlen=_KEEP_LINES)
         self._counts = {"failures": 0, "ends_early": 0}
         with _interrupts_wait():
             try:
                 self._process: subprocess.Popen[bytes] = subprocess.Popen(
                     arguments,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
                     stdout=subprocess.PIPE if read_output else subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     bufsize=0,
@@ -163,6 +163,9 @@ class Child:
             target=_drain, args=(errors, self._lines, self._counts), name="rdmf-ffmpeg-stderr", daemon=True
         )
         self._drain.start()
+        if feed is not None:
+            thread = threading.Thread(target=_pour, args=(feed, self._process.stdin), name="rdmf-feed", daemon=True)
+            thread.start()  # never waited for: it may hang in a pipe that nobody writes to
 
     @property
     def pid(self) -> int:
@@ -252,6 +255,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
+
+
+def _pour(feed: Iterator[bytes], target: IO[bytes]) -> None:
+    """Write all of `feed` to ffmpeg's stdin, until it has ended or ffmpeg has."""
+    with contextlib.suppress(OSError, ValueError), target:
+        for piece in feed:
+            left = memoryview(piece)
+            while left:  # unbuffered: a write may take less than it was given
+                left = left[target.write(left) :]
 
 
 def _drain(errors: io.BufferedReader, lines: deque[str], counts: dict[str, int]) -> None:

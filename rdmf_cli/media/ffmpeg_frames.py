@@ -39,9 +39,20 @@ _NUT_OPTIONS = {"fpsprobesize": "0", "probesize": "32", "analyzeduration": "0"}
 
 
 class FfmpegFrames:
-    """A FrameSource; see there. `stall_s`: ffmpeg is killed if it gives nothing for so long."""
+    """A FrameSource; see there. `stall_s`: ffmpeg is killed if it gives nothing for so long.
 
-    def __init__(self, info: VideoInfo, sampling: Sampling, *, stall_s: float = STALL_S) -> None:
+    `feed`: the file's bytes, if they come from elsewhere (growing.py); then `batches` can be asked for once only.
+    """
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        sampling: Sampling,
+        *,
+        stall_s: float = STALL_S,
+        feed: Iterator[bytes] | None = None,
+    ) -> None:
+        self._feed = feed
         self.info = info
         self.sampling = sampling
         self.report = DecodeReport()
@@ -54,7 +65,7 @@ class FfmpegFrames:
             raise ValueError(f"batch_size {batch_size}")
         self.close()
         self.report = report = DecodeReport()
-        reader = self._reader = _Reader(self.info, self.sampling, capacity=2 * batch_size)
+        reader = self._reader = _Reader(self.info, self.sampling, capacity=2 * batch_size, feed=self._feed)
         try:
             samples: list[Sample] = []
             for sample in self._samples(reader, report):
@@ -99,12 +110,14 @@ class FfmpegFrames:
         judge_end(report, self.info, reader.last_s, stopped=stopped, said_early=reader.child.said_it_ends_early)
 
 
-def arguments(info: VideoInfo, sampling: Sampling) -> list[str]:
+def arguments(info: VideoInfo, sampling: Sampling, *, from_stdin: bool = False) -> list[str]:
     """The command line: samples and thumbnails of `info`'s video stream, as NUT on stdout."""
     options = {**INPUT_OPTIONS, "max_pixels": limits().pixels}
+    if from_stdin:
+        options["protocol_whitelist"] = "pipe"
     if info.decoder and has_decoder(info.decoder):
         options["vcodec"] = info.decoder
-    picture = ffmpeg.input(file_url(info.path), **options)[str(info.stream_index)]
+    picture = ffmpeg.input("pipe:0" if from_stdin else file_url(info.path), **options)[str(info.stream_index)]
     for name, values in deinterlacer(info):
         picture = picture.filter(name, **values)
     if info.has_alpha:  # else what is transparent would still colour its neighbours when it is scaled
@@ -148,7 +161,9 @@ def _grid_rule(sample_fps: float) -> str:
 class _Reader:
     """Runs ffmpeg and takes its stream apart in a thread. `next_sample` is for one consumer."""
 
-    def __init__(self, info: VideoInfo, sampling: Sampling, *, capacity: int) -> None:
+    def __init__(
+        self, info: VideoInfo, sampling: Sampling, *, capacity: int, feed: Iterator[bytes] | None = None
+    ) -> None:
         self.frames = 0  # all frames so far
         self.last_s = 0.0  # time of the newest
         self.trouble = ""  # why it was stopped, in one line
@@ -161,7 +176,7 @@ class _Reader:
         self._queue: queue.Queue[Sample | None] = queue.Queue(maxsize=capacity)
         self._stopped = threading.Event()
         self._last_sign = time.monotonic()
-        self.child = Child(arguments(info, sampling))
+        self.child = Child(arguments(info, sampling, from_stdin=feed is not None), feed=feed)
         self._thread = threading.Thread(target=self._run, name="rdmf-frames", daemon=True)
         self._thread.start()
 

@@ -32,6 +32,9 @@ from rdmf_cli.pipeline.snippets import snippets_of
 
 DEFAULT_MODEL = "rdmf-base"
 DECODE = MomentDecodeConfig()
+# Of the best moment's score, from which on another one is an answer: every slot says something, most of them nothing,
+# and what is listed may be cut into clips. Not fitted.
+LEAST_SHARE = 0.1
 
 _AT_ONCE = 16_384  # snippets of one batch, padding included: bounds the memory of many queries on a long video
 _AFFINITY = INPUT_NAMES.index("affinity")
@@ -145,12 +148,14 @@ class LearnedMode:
     ) -> Answer:
         config = self.network.config
         relevance = relevance_from(found, row, config.relevance_scale)
+        moments = moments_from(found, row, timeline, config=DECODE, relevance=relevance)
+        moments = [moment for moment in moments if moment.score >= LEAST_SHARE * moments[0].score]
         return answer_of(
             indexed,
             encoded,
             number,
             timeline,
-            moments=moments_from(found, row, timeline, config=DECODE, relevance=relevance)[:max_moments],
+            moments=moments[:max_moments],
             saliency=saliency_from(found, row, len(timeline.starts_s)),
             relevance=relevance,
             cutoff=config.cutoff,

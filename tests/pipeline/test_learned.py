@@ -95,6 +95,17 @@ def test_the_network_decides_what_is_confident(search: Search, colours: Path) ->
     assert (relevance.cutoff, relevance.confident) == (1.0, False)
 
 
+def test_slots_that_say_nothing_are_no_answer(search: Search, colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mode = LearnedMode("small", moment_folders.network_of())
+    monkeypatch.setattr(learned, "LEAST_SHARE", 0.0)
+    everything = search(colours, mode=mode).answers[0].moments
+    share = everything[1].score / everything[0].score
+    monkeypatch.setattr(learned, "LEAST_SHARE", share - 1e-6)
+    assert search(colours, mode=mode).answers[0].moments == everything[:2]
+    monkeypatch.setattr(learned, "LEAST_SHARE", 1.0)
+    assert search(colours, mode=mode).answers[0].moments == everything[:1]
+
+
 def test_moments_can_be_limited(search: Search, colours: Path, mode: LearnedMode) -> None:
     assert len(search(colours, max_moments=1, mode=mode).answers[0].moments) == 1
 

@@ -1,0 +1,88 @@
+"""`rdmf search --follow` as a program: a pipe, Ctrl-C, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import Done
+from tests.faults import checks
+from tests.videos import folder, run_ffmpeg
+
+Rdmf = Callable[..., Done]
+
+
+def stream() -> Path:
+    """Grey, red, blue, with cuts between."""
+    path = folder() / "follow-colours.ts"
+    if not path.exists():
+        shots = "color=gray:s=96x54:r=10:d=20[a];color=red:s=96x54:r=10:d=4[b];color=blue:s=96x54:r=10:d=8[c]"
+        run_ffmpeg("-f", "lavfi", "-i", f"{shots};[a][b][c]concat=n=3,format=yuv420p", "-c:v", "libx264", path)
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_pipe_and_ctrl_c(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.faults.program", "search", "-", "something red", "--follow", "--jsonl"]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=checks.ROOT,
+        env=checks.environment(tmp_path),
+        start_new_session=True,
+    )
+    guard = threading.Timer(90, process.kill)  # readline has no time limit
+    guard.start()
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(stream().read_bytes())  # it is not closed: the pipe could go on for ever
+        process.stdin.flush()
+        line = json.loads(process.stdout.readline())
+        assert (line["start_s"], line["end_s"]) == pytest.approx((20.0, 24.0), abs=0.15)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        guard.cancel()
+        process.kill()
+    told = err.decode()
+    assert process.returncode == 0, told
+    assert out == b""
+    assert "Traceback" not in told
+    assert "1 moment told" in told
+    assert "interrupted" not in told
+    deadline = time.monotonic() + 30
+    mark = f"TMPDIR={tmp_path / 'tmp'}"
+    while checks.processes_of(mark) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert checks.processes_of(mark) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["a.ts", "b.ts", "-q", "red", "--follow"], 2, "--follow takes one video, not 2"),
+        (["a.ts", "red", "--follow", "--json"], 2, "--json is one document"),
+        (["red", "--library", "--follow"], 2, "--library and --follow exclude each other"),
+        (["a.ts", "red", "--follow", "--decoder", "decord"], 2, "--follow and --decoder decord"),
+        (["a.ts", "red", "--follow", "--fusion", "learned"], 2, "--follow and a trained model"),
+        (["a.ts", "red", "--follow", "--preview"], 2, "--follow and pictures"),
+        (["none.ts", "red", "--follow"], 3, "none.ts: no such file"),
+    ],
+)
+def test_what_it_refuses(rdmf: Rdmf, arguments: list[str], code: int, said: str) -> None:
+    done = rdmf("search", *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err
+    assert len(done.err.splitlines()) <= 2
