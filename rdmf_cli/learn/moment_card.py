@@ -55,6 +55,7 @@ def card(recipe: MomentRecipe, metrics: dict[str, Any], pictures: tuple[str, ...
         "",
         f"{counts['training']} examples for training, {counts['validation']} for validation, layout "
         f"{recipe.data.layout}; recipe.toml says everything else.",
+        *(["", recipe.data.about.strip()] if recipe.data.about else []),
         "",
         "## Figures",
         "",

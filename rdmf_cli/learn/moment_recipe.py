@@ -25,6 +25,7 @@ class MomentDataConfig:
     split_seed: int = 0  # draws them; the same for every training seed, so that seeds can be compared
     no_match: bool = True  # qvhighlights: queries without a window are allowed, and teach the relevance
     tests: tuple[str, ...] = ()  # packs that only measure the trained weights; named in the card by their files
+    about: str = ""  # for the card: where the data is from, and its terms
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:

@@ -266,7 +266,8 @@ def _identity(
     """What a state must agree in to be gone on from: recipe, seed and examples."""
     table = copy.deepcopy(to_table(recipe))
     table["training"].pop("seeds")
-    table["data"].pop("tests")
+    for name in ("tests", "about"):
+        table["data"].pop(name)
     digest = hashlib.sha256(json.dumps([table, to_table(config), seed, torch.__version__]).encode())
     for example in (*training, *validation):
         digest.update(example.name.encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rdmf_cli.errors import OutputError
+from rdmf_cli.learn.moment_card import card
 from rdmf_cli.learn.moment_figures import FIGURES
 from rdmf_cli.learn.moment_run import MomentReport, train_moments
 from rdmf_cli.learn.moment_sets import MomentSets
@@ -61,6 +62,13 @@ def test_the_card_says_what_it_is(report: MomentReport):
             assert line.count("|") in (len(FIGURES) + 2, 4)
     for name in ("curves.png", "reliability.png"):
         assert (name in text) == (report.folder / name).exists()
+
+
+def test_the_card_says_where_the_data_is_from(report: MomentReport):
+    recipe = moment_examples.recipe()
+    told = replace(recipe, data=replace(recipe.data, about="Photographs of mine."))
+    assert "\nPhotographs of mine.\n" in card(told, report.to_json(), ())
+    assert "Photographs" not in card(recipe, report.to_json(), ())
 
 
 def test_its_recipe_trains_it_again(report: MomentReport):
