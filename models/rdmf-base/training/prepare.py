@@ -58,7 +58,7 @@ from rdmf_cli.settings import load_settings  # noqa: E402
 from rdmf_cli.store import Store  # noqa: E402
 
 CODE = ("learn/layouts.py", "learn/rendering.py", "learn/timelines.py", "learn/composites.py", "fusion/inputs.py")
-FILMED = TimelineConfig(confusion=(0.0, 1.2))  # photos are easier than frames of a video
+FILMED = TimelineConfig(confusion=(0.2, 2.0))  # photos are easier than frames of a video
 
 
 # --- sets -------------------------------------------------------------------------------------------------------------
