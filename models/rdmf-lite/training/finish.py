@@ -208,6 +208,15 @@ def export(network: LiteNetwork, config: LiteConfig, work: Path, folder: Path) -
     (folder / "tokenizer.json").write_text(Tokenizer.from_file(str(work / "tokenizer.json")).to_str())
 
 
+def export_first(table: dict[str, Any], work: Path, folder: Path) -> None:
+    """A model folder of the towers as stages 2 and 3 left them, not joined: what stages 2b and 3b start from."""
+    config = LiteConfig(vocabulary=table["text"]["vocabulary"])
+    network = LiteNetwork(config)
+    network.image.stages = load_image_tower(work, config, "image_end_to_end.pt").stages
+    network.text.load_state_dict(load_text_tower(work, config, "text.pt").state_dict())
+    export(network.float(), config, work, folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
@@ -215,8 +224,12 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="the first one is exported")
+    parser.add_argument("--first", action="store_true", help="write what stages 2b and 3b start from, and no more")
     arguments = parser.parse_args()
     table = tomllib.loads(arguments.recipe.read_text())
+    if arguments.first:
+        export_first(table, arguments.work, arguments.out)
+        return
     recipe, config = JoinRecipe(**table["join"]), config_of(table)
     image, text = load_image_tower(arguments.work, config), load_text_tower(arguments.work, config)
     towers = (image, text, Tokenizer.from_file(str(arguments.work / "tokenizer.json")))
