@@ -47,7 +47,7 @@ class Sampling:
     lengths: tuple[float, float, float, float]  # see `_window_s`
 
 
-DENSE = Sampling(0.5, 0.7, 42.0, (0.55, 0.15, 0.22, 0.08))  # as `rdmf search` samples short videos
+DENSE = Sampling(0.5, 0.7, 48.0, (0.64, 0.08, 0.24, 0.04))  # as `rdmf search` samples short videos
 MIDDLE = Sampling(1.0, 0.15, 75.0, (0.40, 0.35, 0.12, 0.13))
 SPARSE = Sampling(2.0, 0.15, 140.0, (0.20, 0.60, 0.05, 0.15))  # as QVHighlights
 
@@ -62,11 +62,11 @@ class LayoutConfig:
     num_snippets: tuple[int, int] = (20, 160)
     long_share: float = 0.05  # of videos, of up to `max_snippets`
     max_snippets: int = 300
-    most_of_it: float = 0.7  # share of the video that windows never pass together, but for `whole`
-    window_counts: tuple[float, ...] = (0.72, 0.16, 0.06, 0.03, 0.03)  # chance of 1, 2, 3, ... windows
+    most_of_it: float = 0.6  # share of the video that windows never pass together, but for `whole`
+    window_counts: tuple[float, ...] = (0.8, 0.13, 0.04, 0.02, 0.01)  # chance of 1, 2, 3, ... windows
     several_shots: float = 0.25  # chance that a window goes on across the shots of its style
     no_match: float = 0.35  # share of queries that nothing answers
-    whole: float = 0.03  # share of videos that show the thing from start to end
+    whole: float = 0.02  # share of videos that show the thing from start to end
     missed_cut: float = 0.04
     missed_jump: float = 0.5  # of cuts between two shots of one scene, which change the picture little
     false_cut: float = 0.003  # per pair of neighbours
@@ -201,7 +201,7 @@ def _spans(
     apart_s = max(0.5, spacing_s)
     count = max(1, min(count, int(end_s / (4 * apart_s))))
     lengths = np.maximum([_window_s(rng, sampling.lengths, real_s) for _ in range(count)], 0.4)
-    lengths = np.minimum(lengths, rng.uniform(0.5, 1) * config.most_of_it * end_s / count)
+    lengths = np.minimum(lengths, rng.uniform(0.25, 1) * config.most_of_it * end_s / count)
     free_s = end_s - lengths.sum() - (count - 1) * apart_s
     shares = rng.dirichlet(np.full(count + 1, 1.2))
     for side in (0, -1):  # videos that begin or end with it
