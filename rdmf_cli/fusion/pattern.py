@@ -25,7 +25,7 @@ class PatternConfig:
     kill: float = 0.06  # k; with F the textbook's pattern region
     diff_ratio: float = 3.0  # Du / Dv: strong patterns starve weak ones nearby
     reach_s: float = 1.0  # how far evidence spreads inside a shot before it leaves: sqrt(Dv / (F + k))
-    threshold: float = 1.0  # θ, affinity at which the active state begins to exist
+    threshold: float = 1.0  # θ, affinity at which the active state exists without seeds (with them: docs/stability.md)
     sharpness: float = 1.0  # β, how fast catalysis grows with affinity
     ignition: float = 0.1  # v at the start, per unit of positive affinity
     seed: float = 0.02  # s, per unit of positive affinity

@@ -132,7 +132,7 @@ def _ranked(pattern: Pattern, number: int, timeline: Timeline, relevance: float)
 
 
 def _saliency(evidence: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Affinity (T,) in [0, 1]; a half is where the active state begins to exist."""
+    """Affinity (T,) in [0, 1]; a half is the threshold, where an active state exists even without seeds."""
     return np.asarray(1 / (1 + np.exp(-(evidence - PATTERN.threshold))), dtype=np.float32)
 
 
