@@ -26,6 +26,9 @@ class MomentConfig:
     query_names: tuple[str, ...] = QUERY_NAMES
     encoder: str = ""  # only for fusion.input = "features": the one encoder that it fits
     encoder_fingerprint: str = ""
+    # The calibrated statistic ("relevance" of QUERY_NAMES) joins the relevance logit with this weight, after training: what
+    # made-up videos teach about absolute cosines does not hold on real ones, the statistic does (docs/experiments.md).
+    statistic_share: float = 0.5
     relevance_scale: tuple[float, ...] = (1.0, 0.0)  # slope and offset on the relevance logit, fitted on validation
     cutoff: float = 0.5  # calibrated probability from which on an answer counts as a match
     weights_sha256: str = ""  # of model.safetensors beside it; filled in when saved
@@ -41,6 +44,8 @@ class MomentConfig:
             raise ValueError("the model was trained on other inputs than this rdmf computes")
         if len(self.relevance_scale) != 2 or not self.relevance_scale[0] > 0:
             raise ValueError("relevance_scale is a slope above 0 and an offset")
+        if not 0 <= self.statistic_share < float("inf"):
+            raise ValueError(f"statistic_share is 0 or more, not {self.statistic_share:g}")
         if not 0 <= self.cutoff <= 1:
             raise ValueError(f"cutoff lies in [0, 1], not {self.cutoff:g}")
 
@@ -66,11 +71,12 @@ class MomentNetwork(nn.Module):
         return fused, found
 
     def answer(self, batch: Batch, num_steps: int | None = None) -> tuple[Fused, Found]:
-        """`forward` without gradients, in evaluation mode."""
+        """`forward` without gradients, in evaluation mode, the statistic joined to the relevance."""
         self.eval()
         with torch.inference_mode():
             fused, found = self(batch, num_steps)
-            return fused, found
+            statistic = batch.query[:, self.config.query_names.index("relevance")]
+            return fused, found._replace(relevance=found.relevance + self.config.statistic_share * statistic)
 
     @property
     def num_parameters(self) -> int:
