@@ -26,8 +26,8 @@ class MomentConfig:
     query_names: tuple[str, ...] = QUERY_NAMES
     encoder: str = ""  # only for fusion.input = "features": the one encoder that it fits
     encoder_fingerprint: str = ""
-    # The calibrated statistic ("relevance" of QUERY_NAMES) joins the relevance logit with this weight, after training: what
-    # made-up videos teach about absolute cosines does not hold on real ones, the statistic does (docs/experiments.md).
+    # The calibrated statistic ("relevance" of QUERY_NAMES) joins the relevance logit with this weight, after training:
+    # what made-up videos teach of absolute cosines fails on real ones, the statistic holds (docs/experiments.md).
     statistic_share: float = 0.5
     relevance_scale: tuple[float, ...] = (1.0, 0.0)  # slope and offset on the relevance logit, fitted on validation
     cutoff: float = 0.5  # calibrated probability from which on an answer counts as a match

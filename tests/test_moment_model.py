@@ -103,3 +103,14 @@ def test_the_shipped_size() -> None:
 def test_a_configuration_that_does_not_fit_is_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(SMALL, **wrong)
+
+
+def test_an_answer_joins_the_statistic_to_the_relevance() -> None:
+    torch.manual_seed(0)
+    whole = batch([12, 9])
+    network = build(replace(SMALL, statistic_share=0.5))
+    _, found = network.eval()(whole)
+    _, said = network.answer(whole)
+    torch.testing.assert_close(said.relevance, found.relevance + 0.5 * whole.query[:, QUERY_NAMES.index("relevance")])
+    with pytest.raises(ValueError, match="statistic_share"):
+        replace(SMALL, statistic_share=-1.0)
