@@ -26,7 +26,6 @@ from rdmf_cli.errors import ModelError
 
 PREPROCESSING = "lite/1"  # part of the fingerprint: squash to a square, RGB / 127.5 - 1
 _GRID_PX = 32  # of the frame behind one point of the last grid
-POOLINGS = {"mean": 1, "mean_max": 2}  # how many numbers each gives per channel
 _FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
@@ -38,7 +37,6 @@ class LiteConfig:
     image_size_px: int = 224  # side of the squares that the tower learned on
     frame_side_px: int = 224  # side of the square that has the area of a frame as it is fed
     longest_ratio: float = 1.0  # how much longer one side of a frame may be; 1: every picture is squashed to a square
-    pooling: str = "mean"  # over the last grid; "mean_max": the largest value of each channel beside it
     stem_width: int = 24  # at 1/2
     stage_widths: tuple[int, ...] = (48, 96, 128, 160, 256)
     stage_blocks: tuple[int, ...] = (1, 2, 2, 2, 2)
@@ -80,8 +78,6 @@ def _is_sensible(name: str, value: object) -> bool:
     """Could a config hold this? A file from elsewhere must not make us reserve all memory, or build layers for ever."""
     if name == "longest_ratio":
         return isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 8
-    if name == "pooling":
-        return value in POOLINGS
     if isinstance(getattr(LiteConfig, name), tuple):
         return isinstance(value, tuple) and 1 <= len(value) <= 8 and all(_is_count(v, 8192) for v in value)
     return _is_count(value, 1 << 20 if name == "vocabulary" else 64 if name == "text_layers" else 8192)
@@ -152,18 +148,16 @@ class ImageTower(nn.Module):
     def __init__(self, config: LiteConfig, *, norm: bool = False) -> None:
         super().__init__()
         self.stages = nn.ModuleList(Stage(config, i, norm=norm) for i in range(len(config.stage_widths)))
-        self.pooling = config.pooling
-        features = config.border_channels[-1] * POOLINGS[config.pooling]
+        features = config.border_channels[-1]
         self.adapter = nn.Sequential(
             nn.Linear(features, config.adapter_width), nn.GELU(), nn.Linear(config.adapter_width, config.dim)
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """x (B, 3, H, W) in [-1, 1] -> (B, 1280), the average over the last grid; with "mean_max" (B, 2560)."""
+        """x (B, 3, H, W) in [-1, 1] -> (B, 1280), the average over the last grid."""
         for stage in self.stages:
             x = stage(x)
-        mean = x.mean(dim=(2, 3))
-        return mean if self.pooling == "mean" else torch.cat((mean, x.amax(dim=(2, 3))), dim=1)
+        return x.mean(dim=(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, 3, S, S) in [-1, 1] -> (B, dim)."""
@@ -307,7 +301,7 @@ def _num_weights(config: LiteConfig) -> int:
     stages = zip(inputs, config.stage_widths, config.stage_blocks, config.border_channels, strict=True)
     for entering, width, blocks, leaving in stages:
         count += entering * width * 9 + 2 * blocks * width * width * 9 + width * leaving
-    count += config.adapter_width * (config.border_channels[-1] * POOLINGS[config.pooling] + config.dim)
+    count += config.adapter_width * (config.border_channels[-1] + config.dim)
     count += (config.vocabulary + config.text_tokens) * config.text_width
     count += config.text_layers * 12 * config.text_width**2
     return count + config.sentence_dim * (config.text_width + config.dim)

@@ -23,11 +23,10 @@ CUTOFF = 0.5
 _DEMO_SIZE = (640, 360)  # (width, height) of the demo video
 
 # Probability that a video answers the query, from the statistic below in standard deviations above what background
-# queries reach on unrelated pictures. Slope fitted on the development videos with the built-in encoder
-# (benchmarks/accuracy.py --fit-relevance says 1.91 for the midpoint); the midpoint is where most of both kinds of query
-# are judged right there (docs/experiments.md).
-_SLOPE = 0.772
-_MIDPOINT = 1.65
+# queries reach on unrelated pictures. Fitted on the development videos with the built-in encoder
+# (benchmarks/accuracy.py --fit-relevance; docs/experiments.md).
+_SLOPE = 0.833
+_MIDPOINT = 2.0
 
 # The statistic is the mean of the best cosines less half of the query's mean cosine to the nearest background
 # queries: a query that is near many sentences ("a person outdoors") is near many pictures too, whatever they show.

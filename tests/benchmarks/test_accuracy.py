@@ -96,9 +96,7 @@ def test_logistic_fit_recovers_its_curve() -> None:
     slope, midpoint = fit_logistic(values, positive)
     assert slope == pytest.approx(1.5, abs=0.1)
     assert midpoint == pytest.approx(2.0, abs=0.2)
-    assert np.isfinite(
-        fit_logistic(np.array([0.0, 1.0, 5.0, 6.0]), np.array([False, False, True, True]))
-    ).all()
+    assert np.isfinite(fit_logistic(np.array([0.0, 1.0, 5.0, 6.0]), np.array([False, False, True, True]))).all()
 
 
 def test_the_whole_product_on_a_small_video(tmp_path: Path) -> None:

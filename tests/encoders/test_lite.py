@@ -159,19 +159,7 @@ def test_a_wide_frame_is_seen_to_its_edges(tmp_path) -> None:
     assert np.abs(wide.encode_images(frame) - wide.encode_images(other)).max() > 1e-4
 
 
-def test_the_largest_value_of_each_channel_joins_its_mean(tmp_path) -> None:
-    encoder = load_lite(write(tmp_path, replace(TINY, pooling="mean_max")))
-    tower = LiteNetwork(replace(TINY, pooling="mean_max")).image
-    pooled = tower.features(torch.randn(2, 3, 32, 32))
-    assert pooled.shape == (2, 32)
-    assert (pooled[:, 16:] >= pooled[:, :16]).all()
-    assert encoder.encode_images(np.zeros((1, 32, 32, 3), np.uint8)).shape == (1, 12)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [TINY, LiteConfig(), replace(TINY, stage_blocks=(3, 2), text_layers=2), replace(TINY, pooling="mean_max")],
-)
+@pytest.mark.parametrize("config", [TINY, LiteConfig(), replace(TINY, stage_blocks=(3, 2), text_layers=2)])
 def test_weights_are_counted_without_building_them(config: LiteConfig) -> None:
     state = LiteNetwork(config).state_dict()
     matrices = sum(value.numel() for value in state.values() if value.dim() > 1)

@@ -6,7 +6,7 @@ import argparse
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def config_of(table: dict[str, Any]) -> LiteConfig:
 
 def load_image_tower(work: Path, config: LiteConfig, name: str = "image_grown.pt") -> ImageTower:
     """The averaged weights of stage 2b, norms folded; its adapter is untrained."""
-    student = Student(replace(config, pooling="mean"))
+    student = Student(config)
     student.load_state_dict(torch.load(work / name, weights_only=True, map_location="cpu")["ema"])
     student.eval()
     fold_norms(student.tower)
@@ -105,7 +105,7 @@ def cached_views(
     tower: ImageTower, config: LiteConfig, photos: list[Photo], data: Path, work: Path, rounds: list[int]
 ) -> Tensor:
     """(1 + R, P, F) float16: the whole photo as it is searched, and its augmented crop of each round."""
-    shape = f"{config.frame_side_px}_{config.longest_ratio:g}_{config.pooling}"
+    shape = f"{config.frame_side_px}_{config.longest_ratio:g}"
     path = work / f"features_{shape}_{'-'.join(map(str, rounds))}.npy"
     if path.exists():
         return torch.from_numpy(np.load(path))
