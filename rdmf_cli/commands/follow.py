@@ -28,9 +28,8 @@ def check(places: tuple[str, ...], view: View, decoder: str, model: str, *, in_l
     if view.form == "json":
         raise UsageError("--follow prints moments as they come; --json is one document", hint="--jsonl: a line each")
     drawn = view.pictures != Pictures(force=view.pictures.force)
-    # A trained model of itself is passed over; only who asked for one has to know that it can't be had.
     given = {
-        "a trained model": model not in ("auto", "pattern"),
+        "a trained model": model != "pattern",
         "--clips": view.clips is not None,
         "--export": bool(view.exports),
         "pictures": drawn,

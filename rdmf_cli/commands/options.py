@@ -160,7 +160,7 @@ def settings_for_search(fusion: Fusion | None, model: str | None, **flags: Any) 
     if model is not None and not model.strip():
         raise UsageError("--model: the name is empty", hint="a name or the folder of a model")
     settings = load_settings(model="pattern" if fusion is Fusion.pattern else model, **flags)
-    if fusion is Fusion.learned and settings.model in ("auto", "pattern"):
+    if fusion is Fusion.learned and settings.model == "pattern":
         return replace(settings, model="learned")
     return settings
 

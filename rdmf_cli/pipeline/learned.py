@@ -43,18 +43,11 @@ _AFFINITY = INPUT_NAMES.index("affinity")
 def open_mode(name: str, models_folder: Path, encoder: Encoder) -> Mode:
     """The mode that a name of Settings.model stands for. Raises ModelError.
 
-    "pattern": no model. "learned": the model that comes with rdmf. "auto": that one where it is here, else pattern
-    mode. Anything else: a trained model, by its name or folder.
+    "pattern": no model. "learned": the model that comes with rdmf. Anything else: a trained model, by its name or folder.
     """
     if name == "pattern":
         return PATTERN_MODE
-    if name != "auto":
-        return _opened(DEFAULT_MODEL if name == "learned" else name, models_folder, encoder)
-    try:
-        find_moment_model(DEFAULT_MODEL, models_folder)
-    except ModelError:
-        return PATTERN_MODE
-    return _opened(DEFAULT_MODEL, models_folder, encoder)
+    return _opened(DEFAULT_MODEL if name == "learned" else name, models_folder, encoder)
 
 
 def _opened(name: str, models_folder: Path, encoder: Encoder) -> LearnedMode:

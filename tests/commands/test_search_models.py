@@ -64,7 +64,7 @@ def test_without_a_model_pattern_mode_answers_and_nothing_is_said(rdmf: Rdmf, co
     assert model_of(done) == PATTERN
 
 
-def test_a_shipped_model_answers_unless_pattern_mode_is_asked_for(
+def test_pattern_mode_answers_unless_a_model_is_asked_for(
     rdmf: Rdmf, colours: Path, shipped: Path, mine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def asked(*options: str) -> Any:
@@ -73,8 +73,8 @@ def test_a_shipped_model_answers_unless_pattern_mode_is_asked_for(
         return model_of(done)
 
     shipped_model = {"name": "rdmf-shipped", "kind": "learned"}
-    assert asked() == asked("--fusion", "learned") == asked("--model", "rdmf-shipped") == shipped_model
-    assert asked("--fusion", "pattern") == PATTERN
+    assert asked("--fusion", "learned") == asked("--model", "rdmf-shipped") == shipped_model
+    assert asked() == asked("--fusion", "pattern") == PATTERN
     assert (
         asked("--model", mine) == asked("--fusion", "learned", "--model", mine) == {"name": "mine", "kind": "learned"}
     )
