@@ -43,7 +43,7 @@ _AFFINITY = INPUT_NAMES.index("affinity")
 def open_mode(name: str, models_folder: Path, encoder: Encoder) -> Mode:
     """The mode that a name of Settings.model stands for. Raises ModelError.
 
-    "pattern": no model. "learned": the model that comes with rdmf. Anything else: a trained model, by its name or folder.
+    "pattern": no model. "learned": the model that comes with rdmf. Anything else: a trained model, its name or folder.
     """
     if name == "pattern":
         return PATTERN_MODE
