@@ -26,7 +26,7 @@ _DEMO_SIZE = (640, 360)  # (width, height) of the demo video
 # queries reach on unrelated pictures. Fitted on the development videos with the built-in encoder
 # (benchmarks/accuracy.py --fit-relevance; docs/experiments.md).
 _SLOPE = 0.833
-_MIDPOINT = 2.0
+_MIDPOINT = 1.9
 
 # The statistic is the mean of the best cosines less half of the query's mean cosine to the nearest background
 # queries: a query that is near many sentences ("a person outdoors") is near many pictures too, whatever they show.
