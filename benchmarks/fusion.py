@@ -106,8 +106,8 @@ def varied(recipe: MomentRecipe, variant: str) -> MomentRecipe:
     return replace(recipe, fusion=replace(recipe.fusion, **VARIANTS[variant]))
 
 
-def trained(packs: Packs, recipe: MomentRecipe, variant: str, seed: int, work: Path) -> dict[str, Any]:
-    """The result of one training: from `work` if it is there, else trained, going on where it was stopped."""
+def name_of(packs: Packs, recipe: MomentRecipe, variant: str, seed: int) -> str:
+    """Of one training: says what it depends on."""
     own = varied(recipe, variant)
     facts = {"fusion": to_table(own.fusion), "head": to_table(own.head), "losses": to_table(own.losses)}
     facts |= {
@@ -116,7 +116,17 @@ def trained(packs: Packs, recipe: MomentRecipe, variant: str, seed: int, work: P
         "torch": torch.__version__,
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    name = f"{variant.replace(' ', '-')}-{seed}-{key}"
+    return f"{variant.replace(' ', '-')}-{seed}-{key}"
+
+
+def is_done(packs: Packs, recipe: MomentRecipe, variant: str, seed: int, work: Path) -> bool:
+    """Has this training come to its end, whatever it was measured on?"""
+    return any(work.glob(f"{name_of(packs, recipe, variant, seed)}-*.json"))
+
+
+def trained(packs: Packs, recipe: MomentRecipe, variant: str, seed: int, work: Path) -> dict[str, Any]:
+    """The result of one training: from `work` if it is there, else trained, going on where it was stopped."""
+    own, name = varied(recipe, variant), name_of(packs, recipe, variant, seed)
     file = work / f"{name}-{packs.tests_digest[:8]}.json"
     if file.exists():
         kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -355,6 +365,7 @@ def main() -> None:
     parser.add_argument("--validation-examples", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--only-done", action="store_true", help="train nothing: the table of what has been trained")
     parser.add_argument("--no-cost", action="store_true", help="don't measure time and memory")
     parser.add_argument("--markdown", type=Path, default=HERE / "fusion.md")
     parser.add_argument("--json", type=Path, default=HERE / "fusion.json", dest="json_file")
@@ -368,6 +379,8 @@ def main() -> None:
     results = []
     for seed in args.seeds:
         for variant in args.variants:
+            if args.only_done and not is_done(packs, recipe, variant, seed, args.work):
+                continue
             result = trained(packs, recipe, variant, seed, args.work)
             results.append(result)
             reached = " ".join(f"{name} {100 * row['map']:.1f}" for name, row in result["sets"].items())

@@ -42,6 +42,14 @@ def test_a_training_is_kept_and_its_table_written(packs: Packs, tmp_path: Path):
     assert len(data["trainings"]) == 3
 
 
+def test_what_is_done_is_known(packs: Packs, tmp_path: Path) -> None:
+    fusion.trained(packs, RECIPE, "none", 0, tmp_path)
+    assert fusion.is_done(packs, RECIPE, "none", 0, tmp_path)
+    assert fusion.is_done(replace(packs, tests_digest="another"), RECIPE, "none", 0, tmp_path)
+    assert not fusion.is_done(packs, RECIPE, "none", 1, tmp_path)
+    assert not fusion.is_done(packs, RECIPE, "rdmf", 0, tmp_path)
+
+
 def test_other_steps_are_another_training(packs: Packs, tmp_path: Path):
     fusion.trained(packs, RECIPE, "none", 0, tmp_path)
     fusion.trained(packs, fusion.with_budget(RECIPE, 1, 1, 6), "none", 0, tmp_path)
