@@ -37,6 +37,6 @@ def fit_relevance(
     )
     chances = np.clip(chances, _CERTAIN, 1 - _CERTAIN)
     # Back through the product's own logistic, so that its statistic stays in one place.
-    deviations = product._MIDPOINT + np.log(chances / (1 - chances)) / product._SLOPE
+    deviations = product.MIDPOINT + np.log(chances / (1 - chances)) / product._SLOPE
     slope, midpoint = fit_logistic(deviations, answered)
-    return {"slope": slope, "midpoint": midpoint, "slope_now": product._SLOPE, "midpoint_now": product._MIDPOINT}
+    return {"slope": slope, "midpoint": midpoint, "slope_now": product._SLOPE, "midpoint_now": product.MIDPOINT}

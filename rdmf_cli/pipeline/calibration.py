@@ -26,7 +26,7 @@ _DEMO_SIZE = (640, 360)  # (width, height) of the demo video
 # queries reach on unrelated pictures. Fitted on the development videos with the built-in encoder
 # (benchmarks/accuracy.py --fit-relevance; docs/experiments.md).
 _SLOPE = 0.833
-_MIDPOINT = 1.9
+MIDPOINT = 1.9
 
 # The statistic is the mean of the best cosines less half of the query's mean cosine to the nearest background
 # queries: a query that is near many sentences ("a person outdoors") is near many pictures too, whatever they show.
@@ -58,7 +58,7 @@ class Calibration:
         best = np.sort(cosines, axis=1)[:, -_BEST:].mean(axis=1)
         statistic = best - _GENERALITY_SHARE * (generality(queries, self.bank) if general is None else general)
         deviations = (statistic - self.null_mean) / self.null_spread
-        return np.asarray(1 / (1 + np.exp(-_SLOPE * (deviations - _MIDPOINT))), dtype=np.float64)
+        return np.asarray(1 / (1 + np.exp(-_SLOPE * (deviations - MIDPOINT))), dtype=np.float64)
 
 
 def generality(queries: NDArray[np.float32], bank: NDArray[np.float32]) -> NDArray[np.float32]:

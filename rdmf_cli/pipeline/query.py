@@ -19,7 +19,7 @@ from rdmf_cli.encoders.base import Encoder
 from rdmf_cli.errors import UsageError
 from rdmf_cli.media.probe import probe
 from rdmf_cli.media.stills import frame_at
-from rdmf_cli.pipeline.calibration import Calibration, PictureScale, generality, picture_scale
+from rdmf_cli.pipeline.calibration import MIDPOINT, Calibration, PictureScale, generality, picture_scale
 from rdmf_cli.store import Store
 from rdmf_cli.timebase import format_time
 
@@ -30,7 +30,6 @@ NEGATIVE_WEIGHT = 0.5
 # Where pictures are as sure as texts are at the midpoint of the relevance: in standard deviations of the statistic over
 # unrelated pictures. Fitted on frames of the development videos with the built-in encoder (docs/library-search.md).
 _PICTURE_MIDPOINT = 5.07
-_TEXT_MIDPOINT = 1.65
 _MAX_PIXELS = 200_000_000
 
 
@@ -168,11 +167,11 @@ def picture_direction(
     """A picture (D,) on the scale of texts: its direction from μ (D,), and its generality above the usual one.
 
     Its products with unrelated pictures get the spread that the statistic of texts has; the generality is what makes
-    `_PICTURE_MIDPOINT` spreads above their mean as relevant as `_TEXT_MIDPOINT` is for a text.
+    `_PICTURE_MIDPOINT` spreads above their mean as relevant as calibration's `MIDPOINT` is for a text.
     """
     direction = (picture - scale.mean).astype(np.float64) * (calibration.null_spread / scale.spread)
     midpoint = scale.offset / scale.spread + _PICTURE_MIDPOINT
-    return direction, -2 * calibration.null_spread * (_TEXT_MIDPOINT - midpoint)
+    return direction, -2 * calibration.null_spread * (MIDPOINT - midpoint)
 
 
 def _encoded(picture: Picture, encoder: Encoder) -> Vector:

@@ -51,6 +51,7 @@ def test_the_moments_of_a_search(stream: Path) -> None:
         assert mine.relevance.confident == answer.relevance.confident
 
 
+@pytest.mark.slow
 def test_a_moment_is_told_while_the_file_still_grows(stream: Path, tmp_path: Path) -> None:
     content, file = stream.read_bytes(), tmp_path / "growing.ts"
     file.touch()
