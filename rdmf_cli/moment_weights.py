@@ -21,11 +21,6 @@ def load_moments(folder: Path) -> MomentNetwork:
     return model_folder.load(folder, MOMENTS, build)
 
 
-def read_moment_config(folder: Path) -> MomentConfig:
-    """The config of a model folder, checked. Raises ModelError."""
-    return model_folder.read_config(folder, MOMENTS)
-
-
 def find_moment_model(name: str, models_folder: Path) -> Path:
     """The folder of a model, by path or by name. Raises ModelError that lists the models which are there."""
     return model_folder.find_model(name, models_folder, MOMENTS)

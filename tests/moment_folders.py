@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +10,10 @@ import torch
 
 from rdmf_cli.fusion.config import FusionConfig
 from rdmf_cli.heads.moments import HeadConfig
-from rdmf_cli.model_folder import CONFIG, WEIGHTS, Papers
+from rdmf_cli.model_folder import Papers
 from rdmf_cli.moment_model import MomentConfig, MomentNetwork, build
 from rdmf_cli.moment_weights import save_moments
+from tests import broken
 
 SMALL = MomentConfig(
     fusion=FusionConfig(hidden=16, channels=4, num_steps=4, blocks=2),
@@ -36,8 +35,7 @@ def saved(folder: Path, config: MomentConfig = SMALL) -> Path:
 
 
 def _changed(folder: Path, **changes: object) -> Path:
-    file = saved(folder) / CONFIG
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    broken.edit(saved(folder), **changes)
     return folder
 
 
@@ -58,15 +56,13 @@ def unknown_key(folder: Path) -> Path:
 
 def pickled(folder: Path) -> Path:
     """Weights that could run code."""
-    (saved(folder) / WEIGHTS).unlink()
-    (folder / "model.pt").write_bytes(pickle.dumps({"a": 1}))
+    broken.pickled(saved(folder))
     return folder
 
 
 def cut_off(folder: Path) -> Path:
     """Half of the weights."""
-    file = saved(folder) / WEIGHTS
-    file.write_bytes(file.read_bytes()[:5000])
+    broken.cut(saved(folder))
     return folder
 
 

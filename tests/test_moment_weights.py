@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 from pathlib import Path
 
 import pytest
@@ -15,9 +13,9 @@ from rdmf_cli.fusion.inputs import INPUT_NAMES
 from rdmf_cli.model import AffectNetwork
 from rdmf_cli.model_folder import Papers
 from rdmf_cli.moment_model import VERSION, MomentConfig, MomentNetwork, build
-from rdmf_cli.moment_weights import find_moment_model, load_moments, read_moment_config, save_moments
+from rdmf_cli.moment_weights import find_moment_model, load_moments, save_moments
 from rdmf_cli.weights import save_affect
-from tests import affect_sets, moment_examples
+from tests import affect_sets, broken, moment_examples
 
 PAPERS = Papers("# a card\n", 'kind = "moments"\n', {"map": 1.0}, pictures={"curves.png": b"\x89PNG"})
 
@@ -52,42 +50,26 @@ def test_there_and_back(network: MomentNetwork, folder: Path):
     assert [path.name for path in folder.parent.iterdir()] == ["model"]  # nothing half-written beside it
 
 
-def _edit(folder: Path, **changes: object) -> None:
-    table = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**table, **changes}))
-
-
-def _pickled(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
-
-
 def _not_finite(folder: Path) -> None:
     state = load_file(folder / "model.safetensors")
     next(iter(state.values())).view(-1)[0] = torch.nan
     save_file(state, folder / "model.safetensors")
-    _edit(folder, weights_sha256="")
-
-
-def _other_shape(folder: Path) -> None:
-    table = json.loads((folder / "config.json").read_text())
-    table["head"]["hidden"] = 32
-    (folder / "config.json").write_text(json.dumps(table))
+    broken.edit(folder, weights_sha256="")
 
 
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (_pickled, "pickled weights are not loaded"),
+        (broken.pickled, "pickled weights are not loaded"),
         (_not_finite, "holds numbers that are not finite"),
-        (_other_shape, "does not fit config.json"),
+        (lambda folder: broken.edit_part(folder, "head", hidden=32), "does not fit config.json"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"cut off"), "damaged or cut off"),
-        (lambda folder: _edit(folder, version=VERSION + 1), "made by a newer rdmf"),
-        (lambda folder: _edit(folder, kind="affect"), "a model of kind 'affect', not 'moments'"),
-        (lambda folder: _edit(folder, colour="red"), "unknown key colour"),
-        (lambda folder: _edit(folder, input_names=[*INPUT_NAMES, "smell"]), "smell"),
-        (lambda folder: _edit(folder, relevance_scale=[-1.0, 0.0]), "relevance_scale"),
+        (broken.cut, "damaged or cut off"),
+        (lambda folder: broken.edit(folder, version=VERSION + 1), "made by a newer rdmf"),
+        (lambda folder: broken.edit(folder, kind="affect"), "a model of kind 'affect', not 'moments'"),
+        (lambda folder: broken.edit(folder, colour="red"), "unknown key colour"),
+        (lambda folder: broken.edit(folder, input_names=[*INPUT_NAMES, "smell"]), "smell"),
+        (lambda folder: broken.edit(folder, relevance_scale=[-1.0, 0.0]), "relevance_scale"),
         (lambda folder: (folder / "config.json").unlink(), "no model here"),
     ],
 )
@@ -114,4 +96,4 @@ def test_models_are_found_by_name_and_by_path(folder: Path, tmp_path: Path):
         find_moment_model("modle", tmp_path)
     assert "model" in raised.value.hint
     assert "other" not in raised.value.hint  # of the second model
-    assert read_moment_config(folder).relevance_scale == (1.5, -0.25)
+    assert load_moments(folder).config.relevance_scale == (1.5, -0.25)

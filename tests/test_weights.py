@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 import shutil
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import torch
 from rdmf_cli.errors import ModelError, OutputError
 from rdmf_cli.model import VERSION, AffectNetwork
 from rdmf_cli.weights import Papers, find_model, load_affect, read_config, save_affect
-from tests import affect_sets
+from tests import affect_sets, broken
 
 PAPERS = Papers("# a card\n", 'kind = "affect"\n', {"figure": 1.0}, {"truth.csv": "id\n"})
 
@@ -51,41 +49,20 @@ def test_saving_again_replaces_the_model_and_keeps_other_files(network: AffectNe
     assert (folder / "notes.txt").read_text() == "mine"
 
 
-def _pickled(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-    (folder / "model.pt").write_bytes(pickle.dumps({}))
-
-
-def _edit(folder: Path, **changes: object) -> None:
-    table = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**table, **changes}))
-
-
-def _cut(folder: Path) -> None:
-    data = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
-
-
-def _other_shape(folder: Path) -> None:
-    table = json.loads((folder / "config.json").read_text())
-    table["fusion"]["hidden"] = 16
-    (folder / "config.json").write_text(json.dumps(table))
-
-
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (_pickled, "pickled weights are not loaded"),
+        (broken.pickled, "pickled weights are not loaded"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no model.safetensors"),
-        (_cut, "damaged or cut off"),
-        (_other_shape, "does not fit config.json"),
-        (lambda folder: _edit(folder, version=VERSION + 1), "made by a newer rdmf"),
-        (lambda folder: _edit(folder, version="x"), "made by a newer rdmf"),
-        (lambda folder: _edit(folder, kind="moments"), "of kind 'moments'"),
-        (lambda folder: _edit(folder, colour="red"), "unknown key colour"),
-        (lambda folder: _edit(folder, threshold="high"), "threshold must be a number"),
-        (lambda folder: _edit(folder, sources={}), "no source for the stream motion"),
-        (lambda folder: _edit(folder, weights_sha256="0" * 64), "damaged or cut off"),
+        (broken.cut, "damaged or cut off"),
+        (lambda folder: broken.edit_part(folder, "fusion", hidden=16), "does not fit config.json"),
+        (lambda folder: broken.edit(folder, version=VERSION + 1), "made by a newer rdmf"),
+        (lambda folder: broken.edit(folder, version="x"), "made by a newer rdmf"),
+        (lambda folder: broken.edit(folder, kind="moments"), "of kind 'moments'"),
+        (lambda folder: broken.edit(folder, colour="red"), "unknown key colour"),
+        (lambda folder: broken.edit(folder, threshold="high"), "threshold must be a number"),
+        (lambda folder: broken.edit(folder, sources={}), "no source for the stream motion"),
+        (lambda folder: broken.edit(folder, weights_sha256="0" * 64), "damaged or cut off"),
         (lambda folder: (folder / "config.json").write_text("{"), "not readable as JSON"),
         (lambda folder: (folder / "config.json").write_text("[1]"), "of kind 'none'"),
         (lambda folder: (folder / "config.json").unlink(), "no model here"),

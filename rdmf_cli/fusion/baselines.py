@@ -13,6 +13,7 @@ words themselves is in the inputs already. Axes as in parts.py.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -39,7 +40,7 @@ def build_fusion(config: FusionConfig) -> nn.Module:
     return makers[config.kind](config)
 
 
-class _Baseline(nn.Module):
+class _Baseline(nn.Module, ABC):
     """Embedding, whatever a subclass does with it, and the way out: sequence and a learned activity per snippet."""
 
     def __init__(self, config: FusionConfig) -> None:
@@ -56,9 +57,9 @@ class _Baseline(nn.Module):
         activity = nn.functional.softplus(self.activity(x).squeeze(-1))
         return Fused(x, None, None, torch.where(batch.valid, activity, 0.0))
 
+    @abstractmethod
     def fuse(self, x: Tensor, batch: Batch) -> Tensor:
         """x (B, T, H) → (B, T, H); padding may hold anything finite after it."""
-        raise NotImplementedError
 
 
 class LocalFusion(_Baseline):

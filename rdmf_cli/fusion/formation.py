@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rdmf_cli.fusion.gray_scott import GrayScott, diffusion_factors, step
+from rdmf_cli.fusion.gray_scott import integrate
 from rdmf_cli.fusion.inputs import INPUT_NAMES, Batch
 from rdmf_cli.fusion.learned import IGNITION, ReactionBlock, ReactionDiffusionFusion
 
@@ -38,34 +40,19 @@ class Formation:
         return bool(len(self.change) and self.change[-1] < self.tolerance)
 
 
-def watch(
-    u: Tensor,
-    v: Tensor,
-    *,
-    system: GrayScott,
-    catalysis: Tensor,
-    seed: Tensor,
-    conductance: Tensor,
-    dt: float,
-    num_steps: int,
-    tolerance: float = 0.0,
-) -> tuple[Array, Array]:
-    """`integrate` for a single item (1, T) or (1, C, T), keeping v (S + 1, T) and the largest |Δv| (S,) of all steps.
+def watch(u: Tensor, v: Tensor, **given: Any) -> tuple[Array, Array]:
+    """`integrate`, with its arguments, for a single item (1, T) or (1, C, T): v pooled (S + 1, T), changes (S,).
 
     Stops at rest, as `integrate` does: S ≤ num_steps.
     """
-    factors = diffusion_factors(u, system=system, conductance=conductance, dt=dt)
-    states, changes = [_pooled(v)], []
-    for _ in range(num_steps):
-        before = v
-        u, v = step(
-            u, v, system=system, catalysis=catalysis, seed=seed, conductance=conductance, dt=dt, factors=factors
-        )
-        states.append(_pooled(v))
-        changes.append(float((v - before).abs().max()))
-        if changes[-1] < tolerance:
-            break
-    return np.stack(states), np.array(changes, np.float32)
+    states = [v]
+    integrate(u, v, on_step=states.append, **given)
+    return np.stack([_pooled(state) for state in states]), _changes(states)
+
+
+def _changes(states: Sequence[Tensor]) -> Array:
+    """The largest |Δv| from each state to the next."""
+    return np.array([float((after - before).abs().max()) for before, after in pairwise(states)], np.float32)
 
 
 @torch.no_grad()
@@ -81,10 +68,9 @@ def watch_learned(fusion: ReactionDiffusionFusion, batch: Batch, num_steps: int 
         IGNITION * last.driven(x)[1],
         *(last(x, batch, number)[2] for number in range(1, steps + 1)),
     ]
-    change = [float((after - before).abs().max()) for before, after in pairwise(states)]
     rows = np.stack([fusion.activity(v)[0].numpy() for v in states])
     affinity = batch.values[0, :, INPUT_NAMES.index("affinity")].numpy()
-    return Formation(affinity, rows, np.array(change, np.float32), fusion.config.dt, 0.0)
+    return Formation(affinity, rows, _changes(states), fusion.config.dt, 0.0)
 
 
 def _pooled(v: Tensor) -> Array:

@@ -14,6 +14,7 @@ Burchard, Deleersnijder and Meister 2003 (modified Patankar methods: transfers t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -225,8 +226,11 @@ def integrate(
     num_steps: int,
     tolerance: float = 0.0,
     valid: Tensor | None = None,
+    on_step: Callable[[Tensor], None] | None = None,
 ) -> Integration:
     """Take up to num_steps steps; an item of the batch rests once no |Δv| of a step reaches tolerance.
+
+    `on_step` is shown v after each.
 
     An item at rest is frozen, so a batch gives what its items give one by one, whatever company they are in.
     tolerance = 0 takes all steps (training: no data-dependent control, no waiting for an accelerator).
@@ -250,13 +254,14 @@ def integrate(
             factors=factors,
         )
         steps_taken += ~converged
-        if tolerance <= 0.0:
-            u, v = u_new, v_new
-            continue
-        resting = converged.view(-1, *[1] * (v.dim() - 1))
-        change = (v_new - v).detach().abs().flatten(1).amax(1)  # (B,)
-        u, v = torch.where(resting, u, u_new), torch.where(resting, v, v_new)
-        converged = converged | (change < tolerance)
-        if bool(converged.all()):
+        if tolerance > 0.0:
+            resting = converged.view(-1, *[1] * (v.dim() - 1))
+            change = (v_new - v).detach().abs().flatten(1).amax(1)  # (B,)
+            u_new, v_new = torch.where(resting, u, u_new), torch.where(resting, v, v_new)
+            converged = converged | (change < tolerance)
+        u, v = u_new, v_new
+        if on_step:
+            on_step(v)
+        if tolerance > 0.0 and bool(converged.all()):
             break
     return Integration(u, v, steps_taken, converged)

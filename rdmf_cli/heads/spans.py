@@ -1,6 +1,6 @@
-"""Spans in tensors: (start, end) and (centre, width), and their overlap with gradients. Units are whatever comes in.
+"""Overlap of spans (start, end) in tensors, with gradients. Units are whatever comes in.
 
-The overlap is that of intervals.py, to which a test pins it; this copy has gradients and broadcasts.
+The same as intervals.py, to which a test pins it; this copy has gradients and broadcasts.
 """
 
 from __future__ import annotations
@@ -16,18 +16,6 @@ class Overlap(NamedTuple):
 
     iou: Tensor  # in [0, 1]; 0 for two spans of length 0
     giou: Tensor  # generalized IoU in [-1, 1]: iou − share of the hull that neither covers
-
-
-def centre_width(spans_se: Tensor) -> Tensor:
-    """(..., 2) start and end → centre and width."""
-    start, end = spans_se.unbind(-1)
-    return torch.stack([(start + end) / 2, end - start], dim=-1)
-
-
-def start_end(spans_cw: Tensor) -> Tensor:
-    """(..., 2) centre and width → start and end."""
-    centre, width = spans_cw.unbind(-1)
-    return torch.stack([centre - width / 2, centre + width / 2], dim=-1)
 
 
 def overlap(a: Tensor, b: Tensor) -> Overlap:

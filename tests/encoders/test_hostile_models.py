@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rdmf_cli.encoders import open_encoder
-from rdmf_cli.encoders.lite import LiteConfig, LiteEncoder, load_lite
+from rdmf_cli.encoders.lite import LiteEncoder, load_lite
+from rdmf_cli.encoders.lite_network import LiteConfig
 from rdmf_cli.errors import ModelError
 from tests.encoders.test_lite import TINY, write
 from tests.memory import peak_kib

@@ -17,16 +17,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from rdmf_cli.encoders.lite import (
-    LiteConfig,
-    LiteEncoder,
-    LiteNetwork,
-    _num_weights,
-    dequantised,
-    load_lite,
-    pad_ids,
-    quantised,
-)
+from rdmf_cli.encoders.lite import LiteEncoder, load_lite
+from rdmf_cli.encoders.lite_network import LiteConfig, LiteNetwork, dequantised, num_weights, pad_ids, quantised
 from rdmf_cli.errors import ModelError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,7 +155,7 @@ def test_a_wide_frame_is_seen_to_its_edges(tmp_path) -> None:
 def test_weights_are_counted_without_building_them(config: LiteConfig) -> None:
     state = LiteNetwork(config).state_dict()
     matrices = sum(value.numel() for value in state.values() if value.dim() > 1)
-    assert _num_weights(config) == matrices
+    assert num_weights(config) == matrices
 
 
 def test_long_texts_are_cut_at_the_limit(encoder: LiteEncoder) -> None:

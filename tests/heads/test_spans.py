@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdmf_cli.heads.spans import centre_width, overlap, pairwise_overlap, start_end
+from rdmf_cli.heads.spans import overlap, pairwise_overlap
 from rdmf_cli.intervals import tiou
 
 SPANS = st.lists(st.tuples(st.floats(0, 100), st.just(0.0) | st.floats(1e-3, 30)), min_size=1, max_size=6)
@@ -37,8 +37,3 @@ def test_generalized_iou_pulls_spans_apart_together() -> None:
     overlap(near, torch.tensor([6.0, 8.0])).giou.backward()
     assert near.grad is not None
     assert near.grad[1] > 0  # a later end is better
-
-
-def test_conversions_are_inverse() -> None:
-    some = torch.tensor([[0.0, 3.0], [2.5, 2.5]])
-    torch.testing.assert_close(start_end(centre_width(some)), some)

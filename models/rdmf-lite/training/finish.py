@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from train_image import Student
 
-from rdmf_cli.encoders.lite import (
+from rdmf_cli.encoders.lite_network import (
     Conv,
     ImageTower,
     LiteConfig,

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from train_image import ImageRecipe, Student, train_phase
 
-from rdmf_cli.encoders.lite import Block, Conv, ImageTower, LiteConfig, dequantised
+from rdmf_cli.encoders.lite_network import Block, Conv, ImageTower, LiteConfig, dequantised
 
 CROPS_FOR_NORMS = 256
 FROZEN_STAGES = 2

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.torch import load_file
 from train_text import TextRecipe, agreement, read_texts, sentence_targets, train
 
-from rdmf_cli.encoders.lite import LiteConfig, TextTower, dequantised
+from rdmf_cli.encoders.lite_network import LiteConfig, TextTower, dequantised
 
 
 def folded_text_tower(folder: Path) -> TextTower:

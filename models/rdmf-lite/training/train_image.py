@@ -23,7 +23,7 @@ import torch
 from teachers import HINTS
 from torch import Tensor, nn
 
-from rdmf_cli.encoders.lite import ImageTower, LiteConfig
+from rdmf_cli.encoders.lite_network import ImageTower, LiteConfig
 
 Batch = dict[str, Tensor]
 Prepare = Callable[[Path], None]  # adds what else a round needs, when it is first opened

@@ -19,7 +19,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import nn
 
-from rdmf_cli.encoders.lite import LiteConfig, TextTower, pad_ids
+from rdmf_cli.encoders.lite_network import LiteConfig, TextTower, pad_ids
 
 SENTENCE_DIM = 384
 
