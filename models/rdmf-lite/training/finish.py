@@ -6,7 +6,7 @@ import argparse
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,8 @@ def image_features(tower: ImageTower, pictures: Sequence[np.ndarray]) -> np.ndar
     return np.stack([rows[i] for i in range(len(pictures))])
 
 
-def as_searched(image: Image.Image, config: LiteConfig) -> np.ndarray:
-    """The whole picture at the size that `rdmf search` feeds the tower: (H, W, 3) uint8."""
+def framed(image: Image.Image, config: LiteConfig) -> np.ndarray:
+    """The whole picture at the size that an encoder of this config asks for: (H, W, 3) uint8."""
     height, width = frame_size_px(config, image.width, image.height)
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
@@ -104,7 +104,7 @@ def sentence_features(tower: TextTower, tokenizer: Tokenizer, texts: list[str]) 
 def cached_views(
     tower: ImageTower, config: LiteConfig, photos: list[Photo], data: Path, work: Path, rounds: list[int]
 ) -> Tensor:
-    """(1 + R, P, F) float16: the whole photo as it is searched, and its augmented crop of each round."""
+    """(1 + R, P, F) float16: the whole photo, framed as `config` says, and its augmented crop of each round."""
     shape = f"{config.frame_side_px}_{config.longest_ratio:g}"
     path = work / f"features_{shape}_{'-'.join(map(str, rounds))}.npy"
     if path.exists():
@@ -129,7 +129,7 @@ def cached_views(
 
 def whole_features(tower: ImageTower, config: LiteConfig, reader: PhotoReader, photos: list[Photo]) -> np.ndarray:
     """(P, F) float16."""
-    return image_features(tower, [as_searched(reader.open(photo), config) for photo in photos])
+    return image_features(tower, [framed(reader.open(photo), config) for photo in photos])
 
 
 def class_probabilities(photos: list[Photo], work: Path, rounds: list[int]) -> Tensor:
@@ -233,7 +233,8 @@ def main() -> None:
     recipe, config = JoinRecipe(**table["join"]), config_of(table)
     image, text = load_image_tower(arguments.work, config), load_text_tower(arguments.work, config)
     towers = (image, text, Tokenizer.from_file(str(arguments.work / "tokenizer.json")))
-    data = join_data(towers, config, arguments.data, arguments.work, recipe)
+    seen = replace(config, frame_side_px=recipe.frame_side_px, longest_ratio=recipe.longest_ratio)
+    data = join_data(towers, seen, arguments.data, arguments.work, recipe)
     held_out = read_test_set(towers, config, arguments.data, "test")
     results = {}
     for seed in arguments.seeds:

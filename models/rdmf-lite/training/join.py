@@ -24,6 +24,8 @@ class JoinRecipe:
     """The [join] table of recipe.toml."""
 
     rounds: tuple[int, ...]  # of augmented crops, beside the whole photo
+    frame_side_px: int  # of the whole photo: as in LiteConfig
+    longest_ratio: float
     batch_size: int
     learning_rate: float
     steps: int
