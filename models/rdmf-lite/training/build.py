@@ -37,6 +37,9 @@ def main() -> None:
         ["finish.py", *work, "--out", first, "--first"],
         ["grow_image.py", *work, "--start", first],
         ["grow_text.py", *work, *data, "--start", first],
+        ["space.py", *work, *data],
+        ["tune_image.py", *work],
+        ["tune_text.py", *work, *data],
         ["finish.py", *work, *data, "--out", str(arguments.out), "--seeds", *arguments.seeds],
     ]
     for name, *options in stages:

@@ -1,4 +1,4 @@
-"""Stages 4 and 5: cache what the frozen towers give, join them (join.py), write the model folder and its metrics."""
+"""Stage 6: write the model folder and its metrics; fit the last layers anew with other seeds: what does chance do?"""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import argparse
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from join import JoinData, JoinRecipe, class_names, retrieval, texts_of, train_join
+from distil import DistilRecipe, fit
+from join import retrieval
 from photos import Photo, PhotoReader, read_manifest
 from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from train_image import Student
+from towers import config_of, load_image_tower, load_text_tower
+from tune_image import features_of_round, fit_adapter
+from tune_text import photo_bank, texts_of_space
 
 from rdmf_cli.encoders.lite_network import (
-    Conv,
     ImageTower,
     LiteConfig,
     LiteNetwork,
@@ -30,41 +32,6 @@ from rdmf_cli.encoders.lite_network import (
     pad_ids,
     quantised,
 )
-
-
-def fold_norms(network: nn.Module) -> None:
-    """Batch norm becomes part of the convolution before it, in place."""
-    for module in network.modules():
-        if isinstance(module, Conv) and isinstance(module.norm, nn.BatchNorm2d):
-            module.conv = nn.utils.fuse_conv_bn_eval(module.conv.eval(), module.norm.eval())
-            module.norm = nn.Identity()
-
-
-def config_of(table: dict[str, Any]) -> LiteConfig:
-    """Shapes of the towers that recipe.toml describes."""
-    return LiteConfig(
-        vocabulary=table["text"]["vocabulary"],
-        stage_blocks=tuple(table["grow"]["stage_blocks"]),
-        **table["frames"],
-    )
-
-
-def load_image_tower(work: Path, config: LiteConfig, name: str = "image_grown.pt") -> ImageTower:
-    """The averaged weights of stage 2b, norms folded; its adapter is untrained."""
-    student = Student(config)
-    student.load_state_dict(torch.load(work / name, weights_only=True, map_location="cpu")["ema"])
-    student.eval()
-    fold_norms(student.tower)
-    tower = ImageTower(config)
-    tower.stages = student.tower.stages
-    return tower.to(memory_format=torch.channels_last)
-
-
-def load_text_tower(work: Path, config: LiteConfig, name: str = "text_grown.pt") -> TextTower:
-    """The weights of stage 3b."""
-    tower = TextTower(config)
-    tower.load_state_dict(torch.load(work / name, weights_only=True, map_location="cpu")["tower"])
-    return tower.eval()
 
 
 @torch.no_grad()  # not inference mode: the results are trained on
@@ -101,69 +68,9 @@ def sentence_features(tower: TextTower, tokenizer: Tokenizer, texts: list[str]) 
     return rows
 
 
-def cached_views(
-    tower: ImageTower, config: LiteConfig, photos: list[Photo], data: Path, work: Path, rounds: list[int]
-) -> Tensor:
-    """(1 + R, P, F) float16: the whole photo, framed as `config` says, and its augmented crop of each round."""
-    shape = f"{config.frame_side_px}_{config.longest_ratio:g}"
-    path = work / f"features_{shape}_{'-'.join(map(str, rounds))}.npy"
-    if path.exists():
-        return torch.from_numpy(np.load(path))
-    reader = PhotoReader(data / "photos")
-    views = [
-        np.concatenate([whole_features(tower, config, reader, photos[i : i + 256]) for i in range(0, len(photos), 256)])
-    ]
-    position = {photo.index: i for i, photo in enumerate(photos)}
-    for round_index in rounds:
-        crops = np.load(work / f"round{round_index}/crops.npy", mmap_mode="r")
-        index = np.load(work / f"round{round_index}/photo_index.npy")
-        rows = np.array([i for i, photo in enumerate(index) if photo in position])
-        view = np.zeros_like(views[0])
-        for start in range(0, len(rows), 256):
-            part = rows[start : start + 256]
-            view[[position[index[i]] for i in part]] = image_features(tower, crops[part])
-        views.append(view)
-    np.save(path, np.stack(views))
-    return torch.from_numpy(np.stack(views))
-
-
 def whole_features(tower: ImageTower, config: LiteConfig, reader: PhotoReader, photos: list[Photo]) -> np.ndarray:
     """(P, F) float16."""
     return image_features(tower, [framed(reader.open(photo), config) for photo in photos])
-
-
-def class_probabilities(photos: list[Photo], work: Path, rounds: list[int]) -> Tensor:
-    """(P, 1001) mean of what both classifiers saw in the crops of each photo."""
-    position = {photo.index: i for i, photo in enumerate(photos)}
-    total = np.zeros((len(photos), 1001), np.float32)
-    for round_index in rounds:
-        folder = work / f"round{round_index}"
-        index = np.load(folder / "photo_index.npy")
-        rows = np.array([i for i, photo in enumerate(index) if photo in position])
-        places = np.array([position[index[i]] for i in rows])
-        for name in ("probs1", "probs2"):
-            total[places] += np.load(folder / f"{name}.npy")[rows].astype(np.float32)
-    probabilities = torch.from_numpy(total)
-    return probabilities / probabilities.sum(dim=1, keepdim=True).clamp(min=1e-6)
-
-
-def join_data(
-    towers: tuple[ImageTower, TextTower, Tokenizer], config: LiteConfig, data: Path, work: Path, recipe: JoinRecipe
-) -> JoinData:
-    """Everything that stage 4 reads."""
-    image, text, tokenizer = towers
-    photos = [p for p in read_manifest(data / "photos") if p.split == "train" and texts_of(p)]
-    numbers: dict[str, int] = {}
-    choices = [[numbers.setdefault(t, len(numbers)) for t in texts_of(p)] for p in photos]
-    classes = class_names(data / "teacher/imagenet_labels.txt")
-    return JoinData(
-        views=cached_views(image, config, photos, data, work, recipe.rounds),
-        sentences=sentence_features(text, tokenizer, list(numbers)),
-        choices=choices,
-        captioned=torch.tensor([bool(p.captions) for p in photos]),
-        class_sentences=sentence_features(text, tokenizer, classes),
-        class_probs=class_probabilities(photos, work, recipe.rounds),
-    )
 
 
 @dataclass(frozen=True)
@@ -178,7 +85,7 @@ class TestSet:
 def read_test_set(
     towers: tuple[ImageTower, TextTower, Tokenizer], config: LiteConfig, data: Path, split: str
 ) -> TestSet:
-    """The captioned photos of a split, each as it is searched."""
+    """The captioned photos of a split, framed as it is searched."""
     image, text, tokenizer = towers
     photos = [p for p in read_manifest(data / "photos") if p.split == split and p.captions]
     captions = [(i, caption) for i, photo in enumerate(photos) for caption in photo.captions]
@@ -217,44 +124,74 @@ def export_first(table: dict[str, Any], work: Path, folder: Path) -> None:
     export(network.float(), config, work, folder)
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """What the towers give, and the space wants, for fitting the last layers."""
+
+    crops: Tensor  # (N, F)
+    crop_targets: Tensor  # (N, D)
+    sentences: Tensor  # (S, E)
+    sentence_targets: Tensor  # (S, D)
+    photo_bank: Tensor  # (M, D)
+
+
+def fitted(frozen: Frozen, config: LiteConfig, recipe: DistilRecipe, seed: int) -> tuple[nn.Sequential, nn.Linear]:
+    """Image adapter and text projection from random weights."""
+    torch.manual_seed(seed)
+    network = LiteNetwork(config)
+    texts = frozen.sentence_targets.float()
+    fit_adapter(network.image.adapter, frozen.crops, frozen.crop_targets, texts, recipe, seed)
+    fit(network.text.projection, frozen.sentences, frozen.sentence_targets, frozen.photo_bank, recipe, seed)
+    return network.image.adapter, network.text.projection
+
+
+def read_frozen(
+    towers: tuple[ImageTower, TextTower, Tokenizer], data: Path, work: Path, table: dict[str, Any]
+) -> Frozen:
+    """Features and targets of every crop and text that the tuning stages saw."""
+    image, text, tokenizer = towers
+    folders = [work / f"round{r}" for r in table["tune_image"]["rounds"]]
+    texts, _, targets = texts_of_space(data, work, table)
+    return Frozen(
+        torch.cat([features_of_round(image, folder) for folder in folders]),
+        torch.cat([torch.from_numpy(np.load(folder / "space.npy")) for folder in folders]),
+        sentence_features(text, tokenizer, texts),
+        torch.from_numpy(targets),
+        photo_bank(work, table),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="the first one is exported")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[], help="fit the last layers anew with each of these")
     parser.add_argument("--first", action="store_true", help="write what stages 2b and 3b start from, and no more")
     arguments = parser.parse_args()
     table = tomllib.loads(arguments.recipe.read_text())
+    data, work = arguments.data, arguments.work
     if arguments.first:
-        export_first(table, arguments.work, arguments.out)
+        export_first(table, work, arguments.out)
         return
-    recipe, config = JoinRecipe(**table["join"]), config_of(table)
-    image, text = load_image_tower(arguments.work, config), load_text_tower(arguments.work, config)
-    towers = (image, text, Tokenizer.from_file(str(arguments.work / "tokenizer.json")))
-    seen = replace(config, frame_side_px=recipe.frame_side_px, longest_ratio=recipe.longest_ratio)
-    data = join_data(towers, seen, arguments.data, arguments.work, recipe)
-    held_out = read_test_set(towers, config, arguments.data, "test")
-    results = {}
-    for seed in arguments.seeds:
-        torch.manual_seed(seed)
-        network = LiteNetwork(config)
-        train_join(data, recipe, network.image.adapter, network.text.projection, seed)
-        network.eval()
-        results[seed] = evaluate(network.image.adapter, network.text.projection, held_out)
-        print(json.dumps({"phase": "join", "seed": seed} | results[seed]), flush=True)
-        if seed == arguments.seeds[0]:
-            network.image.stages = image.stages
-            network.text.load_state_dict(text.state_dict() | _projection(network.text))
-            export(network.float(), config, arguments.work, arguments.out)
-    (arguments.out / "metrics.json").write_text(
-        json.dumps({"text_to_image_1000_test_photos": {str(seed): r for seed, r in results.items()}}, indent=1) + "\n"
-    )
-
-
-def _projection(tower: TextTower) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in tower.state_dict().items() if name.startswith("projection.")}
+    config = config_of(table)
+    image, text = load_image_tower(work, config, "image_tuned.pt"), load_text_tower(work, config, "text_tuned.pt")
+    towers = (image, text, Tokenizer.from_file(str(work / "tokenizer.json")))
+    held_out = read_test_set(towers, config, data, "test")
+    results = {"shipped": evaluate(image.adapter, text.projection, held_out)}
+    print(json.dumps({"phase": "finish"} | results["shipped"]), flush=True)
+    network = LiteNetwork(config)
+    network.image, network.text = image, text
+    export(network, config, work, arguments.out)
+    if arguments.seeds:
+        frozen = read_frozen(towers, data, work, table)
+        for seed in arguments.seeds:
+            layers = fitted(frozen, config, DistilRecipe(**table["distil"]), seed)
+            results[f"seed {seed}"] = evaluate(*layers, held_out)
+            print(json.dumps({"phase": "finish", "seed": seed} | results[f"seed {seed}"]), flush=True)
+    report = {"text_to_image_1000_test_photos": results}
+    (arguments.out / "metrics.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from train_image import ImageRecipe, Student, train_phase
+from train_image import FIRST_BORDER, GROWN, ImageRecipe, Student, train_phase
 
 from rdmf_cli.encoders.lite_network import Block, Conv, ImageTower, LiteConfig, dequantised
 
 CROPS_FOR_NORMS = 256
-FROZEN_STAGES = 2
+FROZEN_STAGES = FIRST_BORDER - 1
 
 
 def folded_tower(folder: Path) -> tuple[LiteConfig, ImageTower]:
@@ -125,7 +125,7 @@ def main() -> None:
     student = student.to(arguments.device, memory_format=torch.channels_last)
     config, folded = folded_tower(arguments.start)
     prepare = partial(cache_entries, config, folded.to(torch.bfloat16).to(memory_format=torch.channels_last))
-    train_phase("grown", recipe, more["crops"], student, arguments.work, folders, prepare)
+    train_phase(GROWN, recipe, more["crops"], student, arguments.work, folders, prepare)
 
 
 if __name__ == "__main__":

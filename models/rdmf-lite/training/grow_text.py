@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.torch import load_file
-from train_text import TextRecipe, agreement, read_texts, sentence_targets, train
+from train_text import TextRecipe, agreement, read_texts, sentence_loss, sentence_targets, train
 
 from rdmf_cli.encoders.lite_network import LiteConfig, TextTower, dequantised
 
@@ -48,7 +48,7 @@ def main() -> None:
     dev_targets = sentence_targets(dev, arguments.work / "sentences_dev.npy")
     start = folded_text_tower(arguments.start)
     before = agreement(start.eval(), dev, dev_targets, arguments.work)
-    tower = train(texts, targets, recipe, arguments.work, table["seed"], name="text_grown", start=start)
+    tower = train(texts, sentence_loss(targets), recipe, arguments.work, table["seed"], name="text_grown", start=start)
     after = agreement(tower, dev, dev_targets, arguments.work)
     print(json.dumps({"phase": "text", "dev_cosine_before": round(before, 4), "dev_cosine": round(after, 4)}))
 

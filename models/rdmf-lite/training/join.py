@@ -21,11 +21,9 @@ WORDINGS = ("{}", "{}", "a {}", "the {}", "a photo of a {}", "there is a {}", "a
 
 @dataclass(frozen=True)
 class JoinRecipe:
-    """The [join] table of recipe.toml."""
+    """How one member of the teachers' space is trained: part of the [space] table of recipe.toml."""
 
-    rounds: tuple[int, ...]  # of augmented crops, beside the whole photo
-    frame_side_px: int  # of the whole photo: as in LiteConfig
-    longest_ratio: float
+    rounds: tuple[int, ...]  # of augmented crops
     batch_size: int
     learning_rate: float
     steps: int

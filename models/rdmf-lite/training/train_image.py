@@ -28,6 +28,8 @@ from rdmf_cli.encoders.lite_network import ImageTower, LiteConfig
 Batch = dict[str, Tensor]
 Prepare = Callable[[Path], None]  # adds what else a round needs, when it is first opened
 CHECKPOINT_STEPS = 200
+BORDER_WEIGHTS = {"hint3": 0.2, "hint4": 0.3, "hint5": 1.0}
+FIRST_BORDER = 3  # the border whose stage reads the batch's `entry`
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class Student(nn.Module):
 
     def __init__(self, config: LiteConfig) -> None:
         super().__init__()
+        self.config = config
         self.tower = ImageTower(config, norm=True)
         width = config.border_channels[-1]
         self.heads = nn.ModuleDict(
@@ -141,19 +144,29 @@ def stagewise_losses(student: Student, batch: Batch, variances: dict[str, Tensor
     return losses
 
 
-def end_to_end_losses(student: Student, batch: Batch, variances: dict[str, Tensor]) -> dict[str, Tensor]:
-    """All stages in a row, or those behind the one whose output is the batch's `entry`.
-
-    `weights` say what counts: the pooled feature and what it knows.
-    """
-    weights = {"hint3": 0.2, "hint4": 0.3, "hint5": 1.0}
-    losses, x = {}, batch["entry"] if "entry" in batch else batch["crops"]
-    done = len(HINTS) - len(weights) if "entry" in batch else 0
-    for i, stage in enumerate(student.tower.stages[done:], start=done + 1):
+def in_a_row(student: Student, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+    """All stages in a row, or those behind the one whose output is the batch's `entry`: borders, pooled feature."""
+    first = FIRST_BORDER if "entry" in batch else 1
+    borders, x = {}, batch["entry"] if "entry" in batch else batch["crops"]
+    for i, stage in enumerate(student.tower.stages[first - 1 :], start=first):
         x = stage(x)
-        if f"hint{i}" in weights:
-            losses[f"hint{i}"] = weights[f"hint{i}"] * border_error(x, batch[f"hint{i}"], variances[f"hint{i}"])
-    pooled = x.float().mean(dim=(2, 3))
+        borders[f"hint{i}"] = x
+    return borders, x.float().mean(dim=(2, 3))
+
+
+def end_to_end_losses(student: Student, batch: Batch, variances: dict[str, Tensor]) -> dict[str, Tensor]:
+    """All stages in a row."""
+    return losses_behind(*in_a_row(student, batch), student, batch, variances)
+
+
+def losses_behind(
+    borders: dict[str, Tensor], pooled: Tensor, student: Student, batch: Batch, variances: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """`BORDER_WEIGHTS` say what counts: the pooled feature and what it knows."""
+    losses = {
+        name: weight * border_error(borders[name], batch[name], variances[name])
+        for name, weight in BORDER_WEIGHTS.items()
+    }
     target = batch["hint5"].mean(dim=(2, 3))
     losses["pooled"] = 2.0 * ((pooled - target).square() / variances["pooled"]).mean()
     for name in ("probs1", "probs2"):
@@ -163,6 +176,21 @@ def end_to_end_losses(student: Student, batch: Batch, variances: dict[str, Tenso
         student.heads["objects"](pooled), batch["objects"].clamp(0, 1)
     )
     return losses
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a phase of training is called, loses and reads."""
+
+    name: str
+    losses_of: Callable[[Student, Batch, dict[str, Tensor]], dict[str, Tensor]]
+    targets: tuple[str, ...]
+
+
+LATE = ("hint3", "hint4", "hint5", "probs1", "probs2", "objects")
+STAGEWISE = Phase("stagewise", stagewise_losses, ("crops", *HINTS))
+END_TO_END = Phase("end_to_end", end_to_end_losses, ("crops", *LATE))
+GROWN = Phase("grown", end_to_end_losses, ("entry", *LATE))  # grow_image.py has the early stages' output on disk
 
 
 @dataclass
@@ -203,7 +231,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def train_phase(
-    name: str,
+    phase: Phase,
     recipe: ImageRecipe,
     crops: int,
     student: Student,
@@ -211,18 +239,14 @@ def train_phase(
     folders: list[Path],
     prepare: Prepare | None = None,
 ) -> None:
-    """Run one phase to its end and leave the averaged weights in the student and in `work/image_<name>.pt`."""
-    stagewise = name == "stagewise"
-    losses_of = stagewise_losses if stagewise else end_to_end_losses
-    first = "entry" if name == "grown" else "crops"  # grow_image.py has the early stages' output on disk
-    wanted = [first, *HINTS] if stagewise else [first, "hint3", "hint4", "hint5", "probs1", "probs2", "objects"]
+    """Run one phase to its end and leave the averaged weights in the student and in `work/image_<phase>.pt`."""
     device = next(student.parameters()).device
-    data = Rounds(folders, recipe.batch_size, wanted, prepare)
+    data = Rounds(folders, recipe.batch_size, list(phase.targets), prepare)
     variances = hint_variances(folders[0], device)
     learned = [parameter for parameter in student.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     ema = {k: v.clone() for k, v in student.state_dict().items()}
-    run = Run(student, ema, optimizer, 0, work / f"image_{name}.pt")
+    run = Run(student, ema, optimizer, 0, work / f"image_{phase.name}.pt")
     run.resume()
     steps = crops // recipe.batch_size
     sums: dict[str, float] = {}
@@ -232,7 +256,7 @@ def train_phase(
             group["lr"] = learning_rate(step, steps, recipe.learning_rate)
         batch = to_tensors(raw, device)
         with torch.autocast(device.type, torch.bfloat16):
-            losses = losses_of(student, batch, variances)
+            losses = phase.losses_of(student, batch, variances)
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -244,7 +268,7 @@ def train_phase(
             sums[key] = sums.get(key, 0.0) + float(loss.detach())
         if run.step % 50 == 0:
             per_crop = (time.time() - started) / (run.step - since) / recipe.batch_size
-            line = {"phase": name, "step": run.step, "of": steps, "ms_per_crop": round(per_crop * 1e3, 2)}
+            line = {"phase": phase.name, "step": run.step, "of": steps, "ms_per_crop": round(per_crop * 1e3, 2)}
             print(json.dumps(line | {k: round(v / 50, 4) for k, v in sums.items()}), flush=True)
             sums = {}
         if run.step % CHECKPOINT_STEPS == 0 or run.step == steps:
@@ -263,8 +287,8 @@ def main() -> None:
     torch.manual_seed(table["seed"])
     student = Student(LiteConfig()).to(arguments.device, memory_format=torch.channels_last)
     folders = [arguments.work / f"round{i}" for i in range(table["teachers"]["rounds"])]
-    train_phase("stagewise", recipe, recipe.stagewise_crops, student, arguments.work, folders[:1])
-    train_phase("end_to_end", recipe, recipe.end_to_end_crops, student, arguments.work, folders)
+    train_phase(STAGEWISE, recipe, recipe.stagewise_crops, student, arguments.work, folders[:1])
+    train_phase(END_TO_END, recipe, recipe.end_to_end_crops, student, arguments.work, folders)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import json
 import math
 import time
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from torch import nn
 from rdmf_cli.encoders.lite_network import LiteConfig, TextTower, pad_ids
 
 SENTENCE_DIM = 384
+LossOf = Callable[[TextTower, torch.Tensor, torch.Tensor, np.ndarray], torch.Tensor]  # ids, padding, rows of the batch
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,20 @@ def distil_loss(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return 3 * cosine + 0.5 * relation
 
 
+def sentence_loss(targets: np.ndarray) -> LossOf:
+    """Loss of a batch against the sentence teacher's vectors (N, 384) of all texts."""
+
+    def loss_of(tower: TextTower, ids: torch.Tensor, padding: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            predicted = tower.sentence_embedding(ids, padding)
+        return distil_loss(predicted, torch.from_numpy(targets[rows].astype(np.float32)))
+
+    return loss_of
+
+
 def train(
     texts: list[str],
-    targets: np.ndarray,
+    loss_of: LossOf,
     recipe: TextRecipe,
     work: Path,
     seed: int,
@@ -113,11 +126,9 @@ def train(
 ) -> TextTower:
     """Distil, from `start` or random weights; `work/<name>.pt` is written at each twentieth and resumed from."""
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
-    config = LiteConfig(vocabulary=recipe.vocabulary)
     torch.manual_seed(seed)
-    tower = TextTower(config)
-    if start is not None:
-        tower.load_state_dict(start.state_dict())
+    tower = start or TextTower(LiteConfig(vocabulary=recipe.vocabulary))
+    tower.train()
     optimizer = torch.optim.AdamW(tower.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
     ids = [e.ids for e in tokenizer.encode_batch(texts)]
     steps = recipe.epochs * len(texts) // recipe.batch_size
@@ -134,15 +145,13 @@ def train(
         # Similar lengths together: draw a pool, keep a run of its length order.
         pool = rng.choice(len(ids), 8 * recipe.batch_size, replace=False)
         pool = pool[np.argsort(lengths[pool], kind="stable")]
-        start = int(rng.integers(8)) * recipe.batch_size
-        chosen = pool[start : start + recipe.batch_size]
+        place = int(rng.integers(8)) * recipe.batch_size
+        chosen = pool[place : place + recipe.batch_size]
         rate = recipe.learning_rate * min(1.0, (step + 1) / 300) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch, padding = pad_ids([ids[i] for i in chosen], config.text_tokens)
-        with torch.autocast("cpu", torch.bfloat16):
-            predicted = tower.sentence_embedding(batch, padding)
-        loss = distil_loss(predicted, torch.from_numpy(targets[chosen].astype(np.float32)))
+        batch, padding = pad_ids([ids[i] for i in chosen], len(tower.positions))
+        loss = loss_of(tower, batch, padding, chosen)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
@@ -180,7 +189,7 @@ def main() -> None:
     if not path.exists():
         train_tokenizer(texts, recipe.vocabulary, path)
     targets = sentence_targets(texts, arguments.work / "sentences_train.npy")
-    tower = train(texts, targets, recipe, arguments.work, table["seed"])
+    tower = train(texts, sentence_loss(targets), recipe, arguments.work, table["seed"])
     dev = read_texts(arguments.data, "dev")[:2000]
     cosine = agreement(tower, dev, sentence_targets(dev, arguments.work / "sentences_dev.npy"), arguments.work)
     print(json.dumps({"phase": "text", "dev_cosine": round(cosine, 4)}), flush=True)
