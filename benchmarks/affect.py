@@ -24,10 +24,10 @@ from benchmarks import affect_data
 from rdmf_cli.encoders import open_encoder
 from rdmf_cli.fusion.cross_gru import STREAMS, CrossGruConfig
 from rdmf_cli.heads.affect import AffectHeadConfig
-from rdmf_cli.learn.affect_data import WindowSet
-from rdmf_cli.learn.augment import AugmentConfig
-from rdmf_cli.learn.comparison import Scores, Seeds, paired_p, train_seeds
-from rdmf_cli.learn.recipe import AffectRecipe, DataConfig, TrainingConfig
+from rdmf_cli.learn.affect.augment import AugmentConfig
+from rdmf_cli.learn.affect.comparison import Scores, Seeds, paired_p, train_seeds
+from rdmf_cli.learn.affect.data import WindowSet
+from rdmf_cli.learn.affect.recipe import AffectRecipe, DataConfig, TrainingConfig
 from rdmf_cli.media.ffmpeg import ffmpeg_path
 from rdmf_cli.model import AffectConfig
 from rdmf_cli.pipeline.answer import SearchOptions

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdmf_cli.fusion.cross_gru import STREAMS
-from rdmf_cli.learn.affect_data import WindowSet
+from rdmf_cli.learn.affect.data import WindowSet
 from rdmf_cli.model import Source, Sources
 from rdmf_cli.windows import StreamRows, VideoStreams
 

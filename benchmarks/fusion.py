@@ -11,7 +11,7 @@ Code is not part of the name: after a change of it, name another --work.
 
 - Sets, none of which training has seen: (a) composite videos with the built-in encoder, (b) timelines of real CLIP
   pairs, (c) the development videos with the built-in encoder. A validation set chooses the weights of each training.
-- Figures: rdmf_cli/learn/moment_figures.py. Pattern mode has no seeds: nothing in it is trained.
+- Figures: rdmf_cli/learn/moments/figures.py. Pattern mode has no seeds: nothing in it is trained.
 - Cost: one process for each variant, one thread, median of several runs without gradients. Memory is what the process
   grows by beyond what it had before the first run.
 """
@@ -32,13 +32,13 @@ import numpy as np
 import torch
 
 from benchmarks.report import ROOT, commit, machine, machine_line, table, write
-from rdmf_cli.learn.examples import Example
-from rdmf_cli.learn.moment_answers import network_answers, pattern_answers
-from rdmf_cli.learn.moment_card import TITLES, shown
-from rdmf_cli.learn.moment_figures import FIGURES, Figures, figures
-from rdmf_cli.learn.moment_recipe import MomentRecipe
-from rdmf_cli.learn.moment_training import train
-from rdmf_cli.learn.packs import load_pack
+from rdmf_cli.learn.datasets.examples import Example
+from rdmf_cli.learn.datasets.packs import load_pack
+from rdmf_cli.learn.moments.answers import network_answers, pattern_answers
+from rdmf_cli.learn.moments.card import TITLES, shown
+from rdmf_cli.learn.moments.figures import FIGURES, Figures, figures
+from rdmf_cli.learn.moments.recipe import MomentRecipe
+from rdmf_cli.learn.moments.training import train
 from rdmf_cli.learn.recipe import read_recipe
 from rdmf_cli.moment_model import MomentConfig
 from rdmf_cli.progress import Silent

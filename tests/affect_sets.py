@@ -9,9 +9,9 @@ import numpy as np
 
 from rdmf_cli.fusion.cross_gru import STREAMS, CrossGruConfig
 from rdmf_cli.heads.affect import AffectHeadConfig
-from rdmf_cli.learn.affect_data import WindowSet
-from rdmf_cli.learn.augment import AugmentConfig
-from rdmf_cli.learn.recipe import AffectRecipe, DataConfig, TrainingConfig
+from rdmf_cli.learn.affect.augment import AugmentConfig
+from rdmf_cli.learn.affect.data import WindowSet
+from rdmf_cli.learn.affect.recipe import AffectRecipe, DataConfig, TrainingConfig
 from rdmf_cli.model import AffectConfig, Source, Sources
 from rdmf_cli.windows import StreamRows, VideoStreams
 

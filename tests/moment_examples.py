@@ -9,8 +9,8 @@ import numpy as np
 from rdmf_cli.fusion.config import FusionConfig
 from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES
 from rdmf_cli.heads.moments import HeadConfig
-from rdmf_cli.learn.examples import Example
-from rdmf_cli.learn.moment_recipe import MomentDataConfig, MomentRecipe, MomentTraining
+from rdmf_cli.learn.datasets.examples import Example
+from rdmf_cli.learn.moments.recipe import MomentDataConfig, MomentRecipe, MomentTraining
 
 
 def example(number: int, seed: int = 0, *, spacing_s: float = 2.0) -> Example:

@@ -55,7 +55,7 @@ def extract(
 def _asked(folder: Path, files: list[Path]) -> tuple[dict[str, Path], list[Any]]:
     """The videos by name, and the queries. Raises UsageError, VideoError before anything slow is loaded."""
     from rdmf_cli.feature_folder import is_plain_name, video_stem
-    from rdmf_cli.learn.annotations import read_queries
+    from rdmf_cli.learn.datasets.annotations import read_queries
     from rdmf_cli.pipeline.extract import Wanted, the_one, videos_by_name
 
     found = videos_by_name(folder)

@@ -82,7 +82,7 @@ class Done:
 def _affect(recipe: Any, base: Path, folder: Path, settings: Settings, chosen: Chosen) -> Done | None:
     """Labels → streams → training."""
     from rdmf_cli.commands import console, session
-    from rdmf_cli.learn.affect_run import check_folder, labels_of, train_affect
+    from rdmf_cli.learn.affect.run import check_folder, labels_of, train_affect
     from rdmf_cli.pipeline.answer import SearchOptions
     from rdmf_cli.pipeline.streams import open_tools, video_streams
 
@@ -120,10 +120,10 @@ def _affect(recipe: Any, base: Path, folder: Path, settings: Settings, chosen: C
 def _moments(recipe: Any, base: Path, folder: Path, settings: Settings, chosen: Chosen) -> Done | None:
     """Examples → training. None in the processes of a training that only help the first one."""
     from rdmf_cli.commands import console
-    from rdmf_cli.learn.affect_run import check_folder
+    from rdmf_cli.learn.affect.run import check_folder
     from rdmf_cli.learn.engine import open_engine
-    from rdmf_cli.learn.moment_run import train_moments
-    from rdmf_cli.learn.moment_sets import load_sets
+    from rdmf_cli.learn.moments.run import train_moments
+    from rdmf_cli.learn.moments.sets import load_sets
     from rdmf_cli.progress import SILENT
 
     if chosen.compare:
@@ -142,7 +142,7 @@ def _moments(recipe: Any, base: Path, folder: Path, settings: Settings, chosen: 
 def _print_moments(report: Any) -> None:
     """Figures of the kept weights beside those of pattern mode."""
     from rdmf_cli.commands import console
-    from rdmf_cli.learn.moment_card import TITLES, rows_for_people
+    from rdmf_cli.learn.moments.card import TITLES, rows_for_people
 
     metrics = report.to_json()
     counts = metrics["examples"]

@@ -1,1 +1,4 @@
-"""From labelled data to weights: readers, targets, losses, training. The foreign names of data sets end here."""
+"""From labelled data to weights: `moments` and `affect` train a model each, the files beside them serve both.
+
+`datasets` and `synthetic` hold the examples of the first.
+"""

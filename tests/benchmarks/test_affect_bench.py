@@ -10,7 +10,7 @@ import pytest
 from benchmarks import affect_data
 from benchmarks.affect import FUSION, NO_AUGMENTATION, recipe_of, three
 from rdmf_cli.fusion.cross_gru import STREAMS, CrossGruConfig
-from rdmf_cli.learn.comparison import Scores, paired_p, train_seeds
+from rdmf_cli.learn.affect.comparison import Scores, paired_p, train_seeds
 from rdmf_cli.model import AffectConfig
 
 SIZES = (1000, 200, 500)

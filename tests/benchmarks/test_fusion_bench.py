@@ -13,8 +13,8 @@ from benchmarks import fusion, fusion_cost
 from benchmarks.fusion import BASELINES, LENGTHS, PATTERN, SETS, VARIANTS, Packs
 from rdmf_cli.errors import ModelError
 from rdmf_cli.fusion.config import KINDS
-from rdmf_cli.learn.moment_figures import FIGURES
-from rdmf_cli.learn.packs import save_pack
+from rdmf_cli.learn.datasets.packs import save_pack
+from rdmf_cli.learn.moments.figures import FIGURES
 from rdmf_cli.records import to_table
 from tests import moment_examples
 
@@ -60,7 +60,7 @@ def test_other_steps_are_another_training(packs: Packs, tmp_path: Path):
 def test_other_packs_to_measure_on_need_no_other_training(packs: Packs, tmp_path: Path, monkeypatch):
     first = fusion.trained(packs, RECIPE, "none", 0, tmp_path)
     other = replace(packs, tests={name: part[:3] for name, part in packs.tests.items()}, tests_digest="another")
-    monkeypatch.setattr("rdmf_cli.learn.moment_training.moment_losses", None)  # a step would fail
+    monkeypatch.setattr("rdmf_cli.learn.moments.training.moment_losses", None)  # a step would fail
     again = fusion.trained(other, RECIPE, "none", 0, tmp_path)
     assert again["history"] == first["history"]
     assert again["sets"] != first["sets"]

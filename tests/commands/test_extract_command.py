@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rdmf_cli.commands import session
-from rdmf_cli.learn.moment_data import LayoutConfig, load_layout
+from rdmf_cli.learn.datasets.annotated import LayoutConfig, load_layout
 from rdmf_cli.pipeline import calibration
 from tests.fakes import FakeEncoder, plain_pictures
 from tests.moment_sets import annotation, write_lines

@@ -258,11 +258,11 @@ def test_training_goes_on_without_a_stream_and_says_so(rdmf: Rdmf, fake: FakeEnc
 
 
 def test_half_a_training_goes_on(rdmf: Rdmf, fake: FakeEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from rdmf_cli.learn import affect_training
+    from rdmf_cli.learn.affect import training
 
     recipe = classes(tmp_path / "data")
     whole = rdmf("train", str(recipe), "--out", str(tmp_path / "whole"), "--json")
-    judged = affect_training._judge
+    judged = training._judge
     left = [5]
 
     def judge(*arguments: Any) -> None:
@@ -272,7 +272,7 @@ def test_half_a_training_goes_on(rdmf: Rdmf, fake: FakeEncoder, tmp_path: Path, 
         judged(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(affect_training, "_judge", judge)
+        patch.setattr(training, "_judge", judge)
         assert rdmf("train", str(recipe), "--out", str(tmp_path / "half")).code == 130
     assert not (tmp_path / "half").exists()
     again = rdmf("train", str(recipe), "--out", str(tmp_path / "half"), "--json")

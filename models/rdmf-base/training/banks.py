@@ -11,8 +11,8 @@ import numpy as np
 from photos import Photo, PhotoReader
 
 from rdmf_cli.encoders.base import Encoder
-from rdmf_cli.learn.composites import CameraConfig, Source, composite_bank, encode_films, film, label_texts
-from rdmf_cli.learn.timelines import Floats, GroupBank, Null
+from rdmf_cli.learn.synthetic.composites import CameraConfig, Source, composite_bank, encode_films, film, label_texts
+from rdmf_cli.learn.synthetic.timelines import Floats, GroupBank, Null
 from rdmf_cli.pipeline.calibration import background_queries, calibrate
 from rdmf_cli.store import Store
 

@@ -2,7 +2,7 @@
 
     python models/rdmf-base/training/prepare.py --data ../shared/data --work work/base [--small]
 
-Sets (rdmf_cli/learn/packs.py reads them):
+Sets (rdmf_cli/learn/datasets/packs.py reads them):
 
 - train.npz: simulated timelines from captions of train photos (60 %) and composite videos of train photos (40 %)
 - validation.npz: the same, half and half, of dev photos and their captions
@@ -47,17 +47,23 @@ from photos import read_manifest  # noqa: E402
 from rdmf_cli.encoders import open_encoder  # noqa: E402
 from rdmf_cli.errors import ModelError, RdmfError  # noqa: E402
 from rdmf_cli.fusion.inputs import snippet_inputs  # noqa: E402
-from rdmf_cli.learn.composites import HELD_OUT, SEEN  # noqa: E402
-from rdmf_cli.learn.examples import Example  # noqa: E402
-from rdmf_cli.learn.packs import pack_facts, save_pack  # noqa: E402
-from rdmf_cli.learn.timelines import Floats, GroupBank, TimelineConfig, timeline_example  # noqa: E402
+from rdmf_cli.learn.datasets.examples import Example  # noqa: E402
+from rdmf_cli.learn.datasets.packs import pack_facts, save_pack  # noqa: E402
+from rdmf_cli.learn.synthetic.composites import HELD_OUT, SEEN  # noqa: E402
+from rdmf_cli.learn.synthetic.timelines import Floats, GroupBank, TimelineConfig, timeline_example  # noqa: E402
 from rdmf_cli.pipeline.answer import SearchOptions  # noqa: E402
 from rdmf_cli.pipeline.index import index_video  # noqa: E402
 from rdmf_cli.pipeline.snippets import snippets_of  # noqa: E402
 from rdmf_cli.settings import load_settings  # noqa: E402
 from rdmf_cli.store import Store  # noqa: E402
 
-CODE = ("learn/layouts.py", "learn/rendering.py", "learn/timelines.py", "learn/composites.py", "fusion/inputs.py")
+CODE = (
+    "learn/synthetic/layouts.py",
+    "learn/synthetic/rendering.py",
+    "learn/synthetic/timelines.py",
+    "learn/synthetic/composites.py",
+    "fusion/inputs.py",
+)
 FILMED = TimelineConfig(confusion=(0.2, 2.0))  # photos are easier than frames of a video
 
 

@@ -1,0 +1,1 @@
+"""Moment search: examples → losses, training, answers, figures, card."""
