@@ -59,7 +59,7 @@ def follow(
         when = (
             f"when its shot ends, or {promise.delay_s:.0f} s after it"
             if promise.closes_at_cuts
-            else f"{promise.delay_s:.0f} s after it, or at the end"
+            else f"{promise.delay_s:.0f} s after its end"
         )
         console.note(f"following {place}: {info.width} x {info.height}; a moment is told {when}; Ctrl-C ends it")
 

@@ -266,10 +266,11 @@ class _Ranks:
         block = places // _BLOCK
         before = (self._blocks.cumsum(dim=1) - self._blocks).gather(1, block)
         rows = torch.arange(len(cosines))[:, None]
-        own = self._counts.unflatten(1, (-1, _BLOCK))[rows, block]  # (Q, m, _BLOCK)
+        own = self._counts.reshape(len(cosines), -1, _BLOCK)[rows, block]  # (Q, m, _BLOCK)
         upto = before + own.cumsum(dim=2).gather(2, (places % _BLOCK)[..., None]).squeeze(-1)
         below = upto - self._counts.gather(1, places)
-        return (below + upto).to(cosines.dtype) / self._num_seen - 1
+        ranks: Tensor = (below + upto).to(cosines.dtype) / self._num_seen - 1
+        return ranks
 
     def _places(self, cosines: Tensor) -> Tensor:
         steps = (cosines * RANK_STEPS).round().long()
