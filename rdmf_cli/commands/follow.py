@@ -19,7 +19,7 @@ from rdmf_cli.timebase import format_time
 _DEFAULT_FPS = 2.0
 
 
-def check(places: tuple[str, ...], view: View, decoder: str, model: str, *, in_library: bool) -> None:
+def check(places: tuple[str, ...], view: View, decoder: str, *, in_library: bool) -> None:
     """Raise UsageError for what does not go with --follow."""
     if in_library:
         raise UsageError("--library and --follow exclude each other")
@@ -29,7 +29,6 @@ def check(places: tuple[str, ...], view: View, decoder: str, model: str, *, in_l
         raise UsageError("--follow prints moments as they come; --json is one document", hint="--jsonl: a line each")
     drawn = view.pictures != Pictures(force=view.pictures.force)
     given = {
-        "a trained model": model != "pattern",
         "--clips": view.clips is not None,
         "--export": bool(view.exports),
         "pictures": drawn,
@@ -56,19 +55,22 @@ def follow(
             count += 1
             console.line(console.json_text(told.to_json()) if view.form == "jsonl" else _line(told, len(queries) > 1))
 
-    def begin(info: Any, delay_s: float) -> None:
-        console.note(
-            f"following {place}: {info.width} x {info.height}; a moment is told when its shot ends, or {delay_s:.0f} s "
-            "after it; Ctrl-C ends it"
+    def begin(info: Any, promise: Any) -> None:
+        when = (
+            f"when its shot ends, or {promise.delay_s:.0f} s after it"
+            if promise.closes_at_cuts
+            else f"{promise.delay_s:.0f} s after its end"
         )
+        console.note(f"following {place}: {info.width} x {info.height}; a moment is told {when}; Ctrl-C ends it")
 
     try:
         with console.rich_progress() as progress:
             encoder = session.encoder(settings, 4, progress)
+            mode = session.mode(settings, encoder)
             session.warn_of_long_queries((*queries, *extras.negatives), encoder, progress)
             with session.store(settings, progress) as store, interrupts.gently(growing.stop):
-                from rdmf_cli.pipeline.follow import FollowOptions
                 from rdmf_cli.pipeline.follow import follow as run
+                from rdmf_cli.pipeline.following import FollowOptions
 
                 seen_s = run(
                     growing,
@@ -78,6 +80,7 @@ def follow(
                     options=FollowOptions(sample_fps=fps or _DEFAULT_FPS),
                     on_moment=tell,
                     on_start=begin,
+                    mode=mode,
                 )
     finally:
         growing.close()

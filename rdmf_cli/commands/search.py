@@ -125,7 +125,7 @@ def search(
     if follow:
         from rdmf_cli.commands import follow as following
 
-        following.check(asked.places, view, decoder, settings.model, in_library=library)
+        following.check(asked.places, view, decoder, in_library=library)
         following.follow(asked.places[0], asked.queries, settings, view, extras, fps)
         return
     videos = [] if library else inputs.find(asked.places)

@@ -52,13 +52,13 @@ QUERY_NAMES: tuple[str, ...] = (
 CONTRASTS_S = (2.0, 8.0, 32.0)  # windows of the three contrasts
 MAX_INPUT = 6.0  # no input is further from 0
 
-_AFFINITY = AffinityConfig()
-_BEST = 3
-_GENERALITY_SHARE = 0.5
+AFFINITY = AffinityConfig()
+BEST = 3
+GENERALITY_SHARE = 0.5
 _NEAREST = 3
 _SAME_QUERY = 0.999  # cosine from which two queries count as one
-_LEAST_DISTANCE = 1e-3  # the median neighbour distance counts for at least this much: a still video is no shaky one
-_RANK_STEPS = 1e5  # cosines nearer than 1 / this are ties: rounding must not order what is alike
+LEAST_DISTANCE = 1e-3  # the median neighbour distance counts for at least this much: a still video is no shaky one
+RANK_STEPS = 1e5  # cosines nearer than 1 / this are ties: rounding must not order what is alike
 
 
 class Inputs(NamedTuple):
@@ -140,31 +140,31 @@ def snippet_inputs(
         (Q,) mean cosine of each query to the nearest of the bank, if it is known; else computed.
     """
     shots = (~is_cut).to(features.dtype)
-    pooled = pool_neighbours(features, shots, _AFFINITY.pooling)
+    pooled = pool_neighbours(features, shots, AFFINITY.pooling)
     cosines, bank_cosines = queries @ features.T, bank @ features.T
     parts = _parts(pooled, queries @ pooled.T, bank @ pooled.T)
     alone = _parts(features, cosines, bank_cosines)
     general = mean_of_nearest(queries, bank) if generality is None else generality
-    absolute = (cosines - _GENERALITY_SHARE * general[:, None] - null_mean) / max(null_spread, 1e-4)
+    absolute = (cosines - GENERALITY_SHARE * general[:, None] - null_mean) / max(null_spread, 1e-4)
     distance = neighbour_distance(features)
     values = [
         *(parts.affinity, parts.along_video, parts.agreement, parts.against_bank),
         *(alone.affinity, alone.along_video, alone.agreement, alone.against_bank),
-        *(_rank_in_video(cosines), _rank_in_bank(cosines, bank_cosines)),
-        *(_contrast(alone.along_video, window_s / spacing_s) for window_s in CONTRASTS_S),
+        *(_rank_in_video(cosines), rank_in_bank(cosines, bank_cosines)),
+        *(contrast(alone.along_video, window_s / spacing_s) for window_s in CONTRASTS_S),
         absolute,
         *(row.expand_as(cosines) for row in _common_rows(distance, is_cut)),
     ]
     duration_s = len(features) * spacing_s
     common = cosines.new_tensor([duration_s / 60, len(features) / 75]).log()
     facts = [
-        _best(absolute),
-        _margin(cosines, bank_cosines),
+        mean_of_best(absolute),
+        margin(cosines, bank_cosines),
         (spread(parts.against_bank, dim=1) / parts.typical).clamp(min=1e-2).log(),
         parts.along_video.amax(dim=1),
         *common[:, None].expand(-1, len(queries)),
     ]
-    both = _bounded(torch.stack(values, dim=-1)), _bounded(torch.stack(facts, dim=-1))
+    both = bounded(torch.stack(values, dim=-1)), bounded(torch.stack(facts, dim=-1))
     return Inputs(*both, distance.float(), is_cut, spacing_s)
 
 
@@ -228,7 +228,7 @@ def neighbour_distance(features: Tensor) -> Tensor:
     distance = (1 - (features[1:] * features[:-1]).sum(dim=-1)).clamp(min=0)
     if len(distance) == 0:
         return distance
-    return (distance / distance.median().clamp(min=_LEAST_DISTANCE)).clamp(max=100)
+    return (distance / distance.median().clamp(min=LEAST_DISTANCE)).clamp(max=100)
 
 
 def _parts(features: Tensor, cosines: Tensor, bank_cosines: Tensor) -> _Parts:
@@ -237,9 +237,9 @@ def _parts(features: Tensor, cosines: Tensor, bank_cosines: Tensor) -> _Parts:
         nothing = torch.zeros_like(cosines)
         return _Parts(nothing, nothing, nothing, nothing, cosines.new_ones(()))
     scores, bank_scores = against_bank(cosines, bank_cosines), against_bank(bank_cosines, bank_cosines)
-    along = along_video(scores, bank_scores, _AFFINITY.scale_floor)
-    agreement = visual_agreement(features, along, _AFFINITY.centroid_temperature) * spread(along, dim=1).unsqueeze(1)
-    mixed = (1 - _AFFINITY.agreement) * along + _AFFINITY.agreement * agreement
+    along = along_video(scores, bank_scores, AFFINITY.scale_floor)
+    agreement = visual_agreement(features, along, AFFINITY.centroid_temperature) * spread(along, dim=1).unsqueeze(1)
+    mixed = (1 - AFFINITY.agreement) * along + AFFINITY.agreement * agreement
     return _Parts(scores, along, agreement, mixed, spread(bank_scores, dim=1).median().clamp(min=1e-4))
 
 
@@ -253,13 +253,13 @@ def _common_rows(distance: Tensor, is_cut: Tensor) -> tuple[Tensor, Tensor, Tens
 
 def _rank_in_video(cosines: Tensor) -> Tensor:
     """(Q, T) → (Q, T) in [-1, 1]; ties share their mean rank, so that a constant is 0 and reversal changes nothing."""
-    steps = (cosines * _RANK_STEPS).round()
+    steps = (cosines * RANK_STEPS).round()
     order = steps.sort(dim=1).values
     below, upto = (torch.searchsorted(order, steps, right=right) for right in (False, True))
     return (below + upto).to(cosines.dtype) / cosines.shape[1] - 1
 
 
-def _rank_in_bank(cosines: Tensor, bank_cosines: Tensor) -> Tensor:
+def rank_in_bank(cosines: Tensor, bank_cosines: Tensor) -> Tensor:
     """Share of the bank's queries with a lower cosine at the snippet less that with a higher, (Q, T) in [-1, 1]."""
     if len(bank_cosines) < 2:
         return torch.zeros_like(cosines)
@@ -267,7 +267,7 @@ def _rank_in_bank(cosines: Tensor, bank_cosines: Tensor) -> Tensor:
     return torch.stack([(row - bank_cosines).sign().mean(dim=0) for row in cosines])
 
 
-def _contrast(x: Tensor, window: float) -> Tensor:
+def contrast(x: Tensor, window: float) -> Tensor:
     """Mean of x (Q, T) over about `window` snippets less that over three times as many, both inside the video.
 
     Double precision: the running sum of a day would lose a window's worth of digits.
@@ -283,19 +283,21 @@ def _contrast(x: Tensor, window: float) -> Tensor:
     return (means[0] - means[1]).to(x.dtype)
 
 
-def _best(x: Tensor) -> Tensor:
+def mean_of_best(x: Tensor) -> Tensor:
     """Mean of the three highest along the last axis, or of all if there are fewer."""
-    return x.topk(min(_BEST, x.shape[-1]), dim=-1).values.mean(dim=-1)
+    return x.topk(min(BEST, x.shape[-1]), dim=-1).values.mean(dim=-1)
 
 
-def _margin(cosines: Tensor, bank_cosines: Tensor) -> Tensor:
+def margin(cosines: Tensor, bank_cosines: Tensor) -> Tensor:
+    """Mean of the best cosines (Q, T) in standard deviations from other queries' (M, T) → (Q,). 0 without a bank."""
     if len(bank_cosines) < 2:
         return cosines.new_zeros(len(cosines))
-    others = _best(bank_cosines)  # (M,)
-    return (_best(cosines) - others.mean()) / spread(others, dim=0).clamp(min=1e-4)
+    others = mean_of_best(bank_cosines)  # (M,)
+    return (mean_of_best(cosines) - others.mean()) / spread(others, dim=0).clamp(min=1e-4)
 
 
-def _bounded(x: Tensor) -> Tensor:
+def bounded(x: Tensor) -> Tensor:
+    """No input is further from 0 than MAX_INPUT; float32."""
     return x.clamp(-MAX_INPUT, MAX_INPUT).float()
 
 

@@ -242,13 +242,21 @@ class RelevanceHead(nn.Module):
 
     def forward(self, x: Tensor, saliency: Tensor, actionness: Tensor, query: Tensor, valid: Tensor) -> Tensor:
         """x (B, T, H), saliency and actionness (B, T), query (B, query_dim), valid (B, T) → (B,) logits."""
-        entered = nn.functional.gelu(self.enter(x))
+        entered = self.entered(x)
         most = entered.masked_fill(~valid[..., None], -torch.inf).amax(dim=1)
         weights = valid.to(x.dtype)
         mean = (entered * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True).clamp(min=1)
         salient = saliency.masked_fill(~valid, -torch.inf).softmax(dim=1)
         chosen = (entered * salient[..., None]).sum(dim=1)
         peaks = torch.stack([saliency.amax(dim=1), actionness.amax(dim=1)], dim=-1)
+        return self.judged(most, mean, chosen, peaks, query)
+
+    def entered(self, x: Tensor) -> Tensor:
+        """What is pooled: (B, T, H) → (B, T, hidden)."""
+        return nn.functional.gelu(self.enter(x))
+
+    def judged(self, most: Tensor, mean: Tensor, chosen: Tensor, peaks: Tensor, query: Tensor) -> Tensor:
+        """The three poolings (B, hidden), peaks (B, 2) of saliency and actionness, query (B, query_dim) → (B,)."""
         found: Tensor = self.judge(torch.cat([most, mean, chosen, peaks, query], dim=-1)).squeeze(-1)
         return found
 

@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests import moment_folders
 from tests.commands.conftest import Done
 from tests.faults import checks
 from tests.videos import folder, run_ffmpeg
@@ -76,7 +78,6 @@ def test_a_pipe_and_ctrl_c(tmp_path: Path) -> None:
         (["a.ts", "red", "--follow", "--json"], 2, "--json is one document"),
         (["red", "--library", "--follow"], 2, "--library and --follow exclude each other"),
         (["a.ts", "red", "--follow", "--decoder", "decord"], 2, "--follow and --decoder decord"),
-        (["a.ts", "red", "--follow", "--fusion", "learned"], 2, "--follow and a trained model"),
         (["a.ts", "red", "--follow", "--preview"], 2, "--follow and pictures"),
         (["none.ts", "red", "--follow"], 3, "none.ts: no such file"),
     ],
@@ -86,3 +87,18 @@ def test_what_it_refuses(rdmf: Rdmf, arguments: list[str], code: int, said: str)
     assert (done.code, done.out) == (code, "")
     assert said in done.err
     assert len(done.err.splitlines()) <= 2
+
+
+def test_a_learned_model_follows_and_others_are_refused(rdmf: Rdmf, tmp_path: Path) -> None:
+    small = moment_folders.saved(tmp_path / "small")
+    done = rdmf("search", str(stream()), "something red", "--follow", "--all", "--jsonl", "--model", str(small))
+    assert done.code == 0, done.err
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert {line["schema"] for line in lines} == {"rdmf.follow/1"}
+    assert all(0 <= line["start_s"] <= line["peak_s"] <= line["end_s"] <= 32.2 for line in lines)
+    baseline = replace(moment_folders.SMALL.fusion, kind="none")
+    other = moment_folders.saved(tmp_path / "other", replace(moment_folders.SMALL, fusion=baseline))
+    done = rdmf("search", str(stream()), "something red", "--follow", "--model", str(other))
+    assert (done.code, done.out) == (2, "")
+    assert "--follow can't use other: its fusion, none, looks at whole videos" in done.err
+    assert done.err.count("error:") == 1
