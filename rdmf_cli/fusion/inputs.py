@@ -25,13 +25,13 @@ INPUT_NAMES: tuple[str, ...] = (
     "affinity",  # what pattern mode feeds on: the next two, half and half
     "along_video",  # r: against the bank, then centred and scaled along the video
     "agreement",  # e: likeness to the query's best snippets, standardised along the video, times the spread of r
-    "against_bank",  # z: standard deviations from what other queries get at this snippet, less each one's generality
+    "against_bank",  # z: standard deviations from what other queries get at this snippet
     "affinity_alone",  # the same four of the snippet alone, without its neighbours
     "along_video_alone",
     "agreement_alone",
     "against_bank_alone",
     "rank_in_video",  # of the raw cosine, -1 the lowest of the video to 1 the highest
-    "rank_in_bank",  # of the cosine among what other queries get at this snippet, less each one's generality; -1 to 1
+    "rank_in_bank",  # of the raw cosine among what other queries get at this snippet, -1 to 1
     "contrast_short",  # of along_video_alone: mean over a window less mean over three times the window
     "contrast_middle",
     "contrast_long",
@@ -43,7 +43,9 @@ INPUT_NAMES: tuple[str, ...] = (
 )
 QUERY_NAMES: tuple[str, ...] = (
     "relevance",  # the mean of the three best of "absolute"
-    "margin",  # its three best cosines less its generality, in standard deviations from other queries' in this video
+    # The mean of its three best cosines less half its generality, in standard deviations from other queries' in this
+    # video. Without the generality it tells little on real videos, whose queries are not all of one style.
+    "margin",
     "spread",  # log of how much it varies along the video, in units of an ordinary query
     "peak",  # the highest "along_video"
     "log_duration",  # of the video in minutes
@@ -142,24 +144,16 @@ def snippet_inputs(
     shots = (~is_cut).to(features.dtype)
     pooled = pool_neighbours(features, shots, _AFFINITY.pooling)
     cosines, bank_cosines = queries @ features.T, bank @ features.T
-    pooled_cosines, pooled_bank = queries @ pooled.T, bank @ pooled.T
-    parts, alone = _parts(pooled, pooled_cosines, pooled_bank), _parts(features, cosines, bank_cosines)
-    # Some queries are near every picture. What tells a query's standing is told less its generality, for those of the
-    # bank as well: queries are not all of one style.
-    general = _GENERALITY_SHARE * (mean_of_nearest(queries, bank) if generality is None else generality)[:, None]
-    bank_general = _GENERALITY_SHARE * mean_of_nearest(bank, bank)[:, None]
-    own, others = cosines - general, bank_cosines - bank_general
-    absolute = (own - null_mean) / max(null_spread, 1e-4)
+    parts = _parts(pooled, queries @ pooled.T, bank @ pooled.T)
+    alone = _parts(features, cosines, bank_cosines)
+    general = mean_of_nearest(queries, bank) if generality is None else generality
+    bank_general = mean_of_nearest(bank, bank)
+    absolute = (cosines - _GENERALITY_SHARE * general[:, None] - null_mean) / max(null_spread, 1e-4)
     distance = neighbour_distance(features)
     values = [
-        *(
-            parts.affinity,
-            parts.along_video,
-            parts.agreement,
-            _standing(pooled_cosines - general, pooled_bank - bank_general),
-        ),
-        *(alone.affinity, alone.along_video, alone.agreement, _standing(own, others)),
-        *(_rank_in_video(cosines), _rank_in_bank(own, others)),
+        *(parts.affinity, parts.along_video, parts.agreement, parts.against_bank),
+        *(alone.affinity, alone.along_video, alone.agreement, alone.against_bank),
+        *(_rank_in_video(cosines), _rank_in_bank(cosines, bank_cosines)),
         *(_contrast(alone.along_video, window_s / spacing_s) for window_s in CONTRASTS_S),
         absolute,
         *(row.expand_as(cosines) for row in _common_rows(distance, is_cut)),
@@ -168,7 +162,7 @@ def snippet_inputs(
     common = cosines.new_tensor([duration_s / 60, len(features) / 75]).log()
     facts = [
         _best(absolute),
-        _margin(_best(own), _best(others)),
+        _margin(_best(cosines) - _GENERALITY_SHARE * general, _best(bank_cosines) - _GENERALITY_SHARE * bank_general),
         (spread(parts.against_bank, dim=1) / parts.typical).clamp(min=1e-2).log(),
         parts.along_video.amax(dim=1),
         *common[:, None].expand(-1, len(queries)),
@@ -268,17 +262,12 @@ def _rank_in_video(cosines: Tensor) -> Tensor:
     return (below + upto).to(cosines.dtype) / cosines.shape[1] - 1
 
 
-def _standing(own: Tensor, others: Tensor) -> Tensor:
-    """own (Q, T) in standard deviations of others (M, T) at each snippet; 0 without two others."""
-    return against_bank(own, others) if len(others) > 1 else torch.zeros_like(own)
-
-
-def _rank_in_bank(own: Tensor, others: Tensor) -> Tensor:
-    """Share of others (M, T) that are lower at the snippet less that of those higher: own (Q, T) → in [-1, 1]."""
-    if len(others) < 2:
-        return torch.zeros_like(own)
+def _rank_in_bank(cosines: Tensor, bank_cosines: Tensor) -> Tensor:
+    """Share of the bank's queries with a lower cosine at the snippet less that with a higher, (Q, T) in [-1, 1]."""
+    if len(bank_cosines) < 2:
+        return torch.zeros_like(cosines)
     # One query at a time: all at once is (Q, M, T), and sorting the bank takes longer than 30 queries.
-    return torch.stack([(row - others).sign().mean(dim=0) for row in own])
+    return torch.stack([(row - bank_cosines).sign().mean(dim=0) for row in cosines])
 
 
 def _contrast(x: Tensor, window: float) -> Tensor:
