@@ -43,9 +43,7 @@ INPUT_NAMES: tuple[str, ...] = (
 )
 QUERY_NAMES: tuple[str, ...] = (
     "relevance",  # the mean of the three best of "absolute"
-    # The mean of its three best cosines less half its generality, in standard deviations from other queries' in this
-    # video. Without the generality it tells little on real videos, whose queries are not all of one style.
-    "margin",
+    "margin",  # the mean of its three best cosines, in standard deviations from other queries' in this video
     "spread",  # log of how much it varies along the video, in units of an ordinary query
     "peak",  # the highest "along_video"
     "log_duration",  # of the video in minutes
@@ -147,7 +145,6 @@ def snippet_inputs(
     parts = _parts(pooled, queries @ pooled.T, bank @ pooled.T)
     alone = _parts(features, cosines, bank_cosines)
     general = mean_of_nearest(queries, bank) if generality is None else generality
-    bank_general = mean_of_nearest(bank, bank)
     absolute = (cosines - _GENERALITY_SHARE * general[:, None] - null_mean) / max(null_spread, 1e-4)
     distance = neighbour_distance(features)
     values = [
@@ -162,7 +159,7 @@ def snippet_inputs(
     common = cosines.new_tensor([duration_s / 60, len(features) / 75]).log()
     facts = [
         _best(absolute),
-        _margin(_best(cosines) - _GENERALITY_SHARE * general, _best(bank_cosines) - _GENERALITY_SHARE * bank_general),
+        _margin(cosines, bank_cosines),
         (spread(parts.against_bank, dim=1) / parts.typical).clamp(min=1e-2).log(),
         parts.along_video.amax(dim=1),
         *common[:, None].expand(-1, len(queries)),
@@ -291,11 +288,11 @@ def _best(x: Tensor) -> Tensor:
     return x.topk(min(_BEST, x.shape[-1]), dim=-1).values.mean(dim=-1)
 
 
-def _margin(own: Tensor, others: Tensor) -> Tensor:
-    """own (Q,) in standard deviations of others (M,) from their mean; 0 without two others."""
-    if len(others) < 2:
-        return torch.zeros_like(own)
-    return (own - others.mean()) / spread(others, dim=0).clamp(min=1e-4)
+def _margin(cosines: Tensor, bank_cosines: Tensor) -> Tensor:
+    if len(bank_cosines) < 2:
+        return cosines.new_zeros(len(cosines))
+    others = _best(bank_cosines)  # (M,)
+    return (_best(cosines) - others.mean()) / spread(others, dim=0).clamp(min=1e-4)
 
 
 def _bounded(x: Tensor) -> Tensor:

@@ -197,9 +197,3 @@ def test_queries_of_one_video_are_a_batch():
     rows = [(inputs.values[i], inputs.query[i], inputs.distance, inputs.is_cut, 2.0) for i in range(3)]
     for mine, other in zip(batch_of_queries(inputs)[:6], batch_of(rows)[:6], strict=True):
         torch.testing.assert_close(mine, other)
-
-
-def test_margin_is_the_standing_among_the_banks_queries_less_what_each_has_of_all():
-    best = (BANK @ FEATURES.T).topk(3, dim=1).values.mean(dim=1) - 0.5 * mean_of_nearest(BANK, BANK)
-    expected = (best - best.mean()) / best.std(correction=0)
-    torch.testing.assert_close(fact(made(FEATURES, BANK[:5], BANK), "margin"), expected[:5], rtol=1e-4, atol=1e-4)
