@@ -1,4 +1,4 @@
-"""Where slots start: peaks of the activity, found at several scales at once.
+"""Where slots start: peaks of an activity, found at several scales at once.
 
 A candidate is a stretch [m - w/2, m + w/2) for every snippet m and a ladder of widths w. Its strength is that of a
 matched filter for a box in noise,
