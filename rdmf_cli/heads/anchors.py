@@ -26,9 +26,9 @@ class Anchors(NamedTuple):
     slot_valid: Tensor  # (B, S) bool; every item has at least one
 
 
-# What lies beyond the video counts as the mean of the video, but for one that is active throughout: 0 would make the
-# whole of every video the strongest stretch.
-_MOST_BEYOND = 0.5
+# What lies beyond the video counts as this share of the video's mean, and as at most so much. As 0 it would make the
+# whole of every video the strongest stretch; as the mean itself, a video that is alike throughout would not be one.
+_BEYOND, _MOST_BEYOND = 0.9, 0.5
 _CUT_REACH = 3  # a border moves onto a cut within a third of the width, so that the two never meet
 
 
@@ -109,7 +109,7 @@ def _candidates(activity: Tensor, valid: Tensor, is_cut: Tensor | None, longest:
     at_start, at_end = until(starts), until(ends)
     before, after = starts.minimum(flank), (length - ends).minimum(flank)  # how much of the flanks is video
     around = (until(ends + after) - at_end) + (at_start - until(starts - before))
-    beyond = (sums[:, -1:] / length[:, 0].clamp(min=1)).clamp(max=_MOST_BEYOND)[:, None]
+    beyond = (_BEYOND * sums[:, -1:] / length[:, 0].clamp(min=1)).clamp(max=_MOST_BEYOND)[:, None]
     around = around + beyond * (2 * flank - before - after)
     size = (ends - starts).clamp(min=1)
     strength = size.sqrt() * ((at_end - at_start) / size - around / (2 * flank))

@@ -46,6 +46,11 @@ def test_the_whole_video_can_be_an_anchor() -> None:
     assert pairwise_overlap(anchors.spans, torch.tensor([[0.0, 50.0]])).iou.max() > 0.9
 
 
+def test_a_video_that_is_alike_throughout_is_an_anchor_however_weak() -> None:
+    anchors = find_anchors(torch.full((1, 24), 0.3), torch.ones(1, 24, dtype=torch.bool), num_slots=5, window=100)
+    assert pairwise_overlap(anchors.spans, torch.tensor([[0.0, 24.0]])).iou.max() > 0.9
+
+
 def test_every_window_has_slots_of_its_own() -> None:
     # A crowd of strong moments at the start must not take the slots of a weak one at the end.
     activity = bumps(300, *[(start, start + 3) for start in range(0, 90, 9)])
