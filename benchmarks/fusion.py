@@ -132,7 +132,7 @@ def trained(packs: Packs, recipe: MomentRecipe, variant: str, seed: int, work: P
         kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return kept
     state_file = work / f"{name}.safetensors"
-    config = MomentConfig(fusion=own.fusion, head=own.head)
+    config = MomentConfig(fusion=own.fusion, head=own.head, statistic_share=own.training.statistic_share)
     run = train(packs.training, packs.validation, config, own, seed, state_file=state_file, progress=Dots(name))
     found = {
         "variant": variant,

@@ -28,11 +28,13 @@ class MomentDecodeConfig:
     max_overlap: float = 0.7  # IoU from which on the weaker of two moments goes
     snap: float = 1.0  # reach of a cut, in snippets
     boundary_weight: float = 1.0  # of several cuts in reach: what the boundary head counts for, against nearness
+    saliency_weight: float = 0.5  # of how salient a moment is throughout, against chance and quality; both as logits
     least_score: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_overlap <= 1 or min(self.snap, self.boundary_weight, self.least_score) < 0:
-            raise ValueError("max_overlap lies in [0, 1]; snap, boundary_weight and least_score are 0 or more")
+        weights = (self.snap, self.boundary_weight, self.saliency_weight, self.least_score)
+        if not 0 <= self.max_overlap <= 1 or min(weights) < 0:
+            raise ValueError("max_overlap lies in [0, 1]; snap, the weights and least_score are 0 or more")
 
 
 def moments_from(
@@ -40,19 +42,24 @@ def moments_from(
 ) -> list[Moment]:
     """Moments of one item of a batch, best first. Score = chance of being a moment × quality × `relevance`.
 
+    Chance and quality come from slots that learned how moments lie, saliency from single snippets, which carries over
+    better to videos unlike those learned from. So a moment that is less salient than the video's most salient one has
+    its score lowered.
     The timeline has as many snippets as the item; what the batch has beyond is padding. A border within `snap`
     snippets of a cut moves onto it.
     """
     num_snippets = len(timeline.starts_s)
     usable = found.slot_valid[item]
     spans = _floats(found.spans[-1, item][usable]).clip(0, num_snippets)
-    scores = relevance * _chances(found.logits[-1, item][usable]) * _chances(found.quality[-1, item][usable])
+    scores = _chances(found.logits[-1, item][usable]) * _chances(found.quality[-1, item][usable])
     moments_s = seconds(spans, timeline)
     boundary = _chances(found.boundary[item, : num_snippets + 1])
     moments_s = np.array([_on_cuts(row, boundary, timeline, config) for row in moments_s]).reshape(-1, 2)
+    saliency = _floats(found.saliency[item, :num_snippets])
+    means = _means(moments_s, saliency, timeline)
+    scores = relevance * _lowered(scores, config.saliency_weight * (means - means.max(initial=-np.inf)))
     keep = (moments_s[:, 1] - moments_s[:, 0] >= _SHORTEST_S) & (scores >= config.least_score)
     moments_s, scores = moments_s[keep], scores[keep]
-    saliency = _floats(found.saliency[item, :num_snippets])
     best = nms(moments_s, scores, config.max_overlap)
     return [_moment(moments_s[row], float(scores[row]), saliency, timeline) for row in best]
 
@@ -104,6 +111,24 @@ def _moment(moment_s: Array, score: float, saliency: Array, timeline: Timeline) 
     last = max(int(np.searchsorted(timeline.starts_s, end_s, side="left")) - 1, first)
     peak = first + int(saliency[first : last + 1].argmax())
     return Moment(start_s, end_s, score, min(max(float(timeline.starts_s[peak]), start_s), end_s))
+
+
+def _means(moments_s: Array, values: Array, timeline: Timeline) -> Array:
+    """Mean of values (T,) over each moment (n, 2), (n,): of the snippets that begin in it, or of the one it lies in."""
+    last = len(values)
+    first, stop = np.searchsorted(timeline.starts_s, moments_s - _SHORTEST_S).T
+    first = np.where(first < stop, first, stop - 1).clip(0, last - 1)
+    stop = np.maximum(stop, first + 1)
+    sums = np.concatenate(([0.0], values.cumsum()))
+    means: Array = (sums[stop] - sums[first]) / (stop - first)
+    return means
+
+
+def _lowered(chances: Array, logits: Array) -> Array:
+    """Chances (n,) with logits (n,) ≤ 0 added to their own: odds times e^logit."""
+    odds = np.exp(logits.clip(min=-50))
+    lowered: Array = chances * odds / (1 - chances * (1 - odds))
+    return lowered
 
 
 def _floats(values: Tensor) -> Array:

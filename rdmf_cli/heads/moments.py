@@ -1,9 +1,10 @@
 """The head: from the fused sequence to moments, saliency, borders and relevance.
 
-Slots start at peaks of the activity (anchors.py). Each looks at its own neighbourhood only, through bins that go with
-its width, and moves: first its two borders by a share of the width, then each border among the snippet edges around
-it, by attention over these few edges. So a border can lie anywhere inside a snippet. Slots of one window see each
-other, which is how one of two on the same moment learns to step back. Cost is linear in the length of the video.
+Slots start at peaks of activity and saliency together (anchors.py). Each looks at its own neighbourhood only, through
+bins that go with its width, and moves: first its two borders by a share of the width, then each border among the
+snippet edges around it, by attention over these few edges. So a border can lie anywhere inside a snippet. Slots of one
+window see each other, which is how one of two on the same moment learns to step back. Cost is linear in the length of
+the video.
 
 Axes: B batch, T snippets, H channels of the sequence, S slots, L layers (outputs), E = T + 1 edges. Edge e lies
 between the snippets e − 1 and e. Spans are start and end in snippets.
@@ -23,6 +24,7 @@ from rdmf_cli.heads.spans import pairwise_overlap
 
 PADDED_LOGIT = -20.0  # of padding: as good as 0 after the sigmoid, and finite
 MIN_WIDTH = 0.05  # snippets
+_OUTWARDS, _INWARDS = 0.75, 0.45  # how far a coarse step moves a border, in widths
 _ACTIVITY_FLOOR = 0.02  # keeps the logarithm's slope in bounds where nothing is active
 
 
@@ -30,7 +32,7 @@ _ACTIVITY_FLOOR = 0.02  # keeps the logarithm's slope in bounds where nothing is
 class HeadConfig:
     """Shape of the head. Stored with the weights."""
 
-    num_slots: int = 10  # in each window
+    num_slots: int = 16  # in each window
     window: int = 100  # snippets that share these slots
     hidden: int = 64  # of a slot
     value_dim: int = 32  # of what a slot reads of the sequence
@@ -109,9 +111,11 @@ class MomentHead(nn.Module):
         length = valid.sum(dim=1, keepdim=True)
         beyond = torch.arange(edges.shape[1], device=x.device) > length
         boundary = self.boundary(edges).squeeze(-1).masked_fill(beyond, PADDED_LOGIT)
+        # The activity alone is what the reaction says. Where it is coarse still, saliency helps it out.
         spans, slot_valid = find_anchors(
-            actionness.sigmoid(),
+            ((saliency.detach() + actionness.detach()) / 2).sigmoid(),
             valid,
+            is_cut,
             num_slots=self.config.num_slots,
             window=self.config.window,
             max_width=self.config.max_width,
@@ -183,7 +187,11 @@ class Look(nn.Module):
 
 
 class CoarseStep(nn.Module):
-    """Moves each border by up to three quarters of the width."""
+    """Moves each border outwards by up to three quarters of the width, inwards by less than half.
+
+    Were both allowed to pass the middle, slots could learn to close, and at no width there is no gradient back: one
+    training in some ended so (docs/experiments.md).
+    """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -193,8 +201,11 @@ class CoarseStep(nn.Module):
 
     def forward(self, state: Tensor, spans: Tensor, scene: Scene) -> Tensor:
         """state (B, S, hidden), spans (B, S, 2) → (B, S, 2)."""
-        width = (spans[..., 1:] - spans[..., :1]).clamp(min=1.0)  # one snippet can still become its neighbour
-        moved: Tensor = spans + 0.75 * width * self.move(state).tanh()
+        width = spans[..., 1:] - spans[..., :1]
+        move = self.move(state).tanh()
+        is_outward = move * move.new_tensor([-1.0, 1.0]) > 0
+        # Of a width of at least 1 on the way out: one snippet can still become its neighbour.
+        moved: Tensor = spans + move * torch.where(is_outward, _OUTWARDS * width.clamp(min=1.0), _INWARDS * width)
         return moved
 
 

@@ -1,4 +1,4 @@
-"""Decoding: a perfect network gives the truth, borders fall on cuts, ranking is chance × quality."""
+"""Decoding: a perfect network gives the truth, borders fall on cuts, ranking is chance × quality and saliency."""
 
 from __future__ import annotations
 
@@ -71,6 +71,19 @@ def test_score_is_chance_times_quality_times_relevance() -> None:
         found(9, [(1.0, 4.0)], logits=[0.0], quality=[0.0]), 0, even(9), config=CONFIG, relevance=0.5
     )
     assert moment.score == pytest.approx(0.125)
+
+
+def test_what_is_less_salient_throughout_has_its_score_lowered() -> None:
+    saliency = [-3.0] * 20
+    saliency[8:11] = [1.0, 1.0, 1.0]
+    said = found(20, [(1.0, 4.0), (8.0, 11.0), (9.2, 9.6)], logits=[1.0, 1.0, 0.0], saliency=saliency)
+    first, second, third = moments_from(said, 0, even(20), config=MomentDecodeConfig(saliency_weight=0.5))
+    assert borders([first, second, third]) == [(16.0, 22.0), (18.4, 19.2), (2.0, 8.0)]
+    chance = torch.tensor(1.0).sigmoid().item() * torch.tensor(3.0).sigmoid().item()
+    assert first.score == pytest.approx(chance)  # the most salient one keeps its own
+    assert third.score == pytest.approx(1 / (1 + (1 / chance - 1) * np.exp(0.5 * 4)))
+    plain = moments_from(said, 0, even(20), config=MomentDecodeConfig(saliency_weight=0.0))
+    assert [moment.score for moment in plain[:2]] == pytest.approx([chance, chance])
 
 
 def test_a_better_place_wins_over_a_surer_class() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 
 import pytest
 import torch
 
-from rdmf_cli.heads.moments import BorderStep, Found, HeadConfig, MomentHead, Scene, chance_logit, ordered
+from rdmf_cli.heads.moments import BorderStep, CoarseStep, Found, HeadConfig, MomentHead, Scene, chance_logit, ordered
 
 DIM, FACTS = 24, 3
 CONFIG = HeadConfig(num_slots=5, window=40, hidden=16, value_dim=8, edge_dim=8, border_reach=(4, 2))
@@ -166,3 +167,15 @@ def test_cost_grows_linearly(head: MomentHead) -> None:
         return min(times)
 
     assert took(long) < 20 * took(short)
+
+
+def test_no_coarse_step_closes_a_slot() -> None:
+    step = CoarseStep(8)
+    spans = torch.tensor([[[3.0, 4.0], [10.0, 40.0]]])
+    scene = cast(Scene, None)  # not looked at
+    for first, second in ((9.0, -9.0), (-9.0, 9.0), (9.0, 9.0)):
+        with torch.no_grad():
+            cast(torch.nn.Linear, step.move[-1]).bias.copy_(torch.tensor([first, second]))
+            moved = step(torch.zeros(1, 2, 8), spans, scene)
+        width, before = moved[..., 1] - moved[..., 0], spans[..., 1] - spans[..., 0]
+        assert (width >= 0.09 * before).all()

@@ -55,6 +55,9 @@ class MomentTraining:
     clip: float = 1.0  # largest norm of the gradient
     precision: str = "32"  # or "bf16"
     devices: int = 1  # accelerators; several need lightning-fabric
+    # Of the calibrated statistic in the relevance, against the trained logit (moment_model.py): the more, the less what
+    # is learned from is like what will be searched.
+    statistic_share: float = 0.5
     validation_examples: int = 400  # in each round, at most; the weights that are kept are measured on all
 
     def __post_init__(self) -> None:
@@ -66,6 +69,8 @@ class MomentTraining:
             raise ValueError("steps and patience are at least 0, validation_examples at least 1")
         if self.learning_rate <= 0 or self.clip <= 0 or self.weight_decay < 0 or not 0 <= self.warmup < 1:
             raise ValueError("learning_rate and clip are above 0, weight_decay at least 0, warmup lies in [0, 1)")
+        if not 0 <= self.statistic_share < float("inf"):
+            raise ValueError(f"statistic_share is 0 or more, not {self.statistic_share:g}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {self.precision}")
 

@@ -54,7 +54,12 @@ def train_moments(
     """
     engine = engine or PlainEngine()
     own = recipe.encoder if recipe.fusion.input == "features" else ""  # any other serves every encoder
-    config = MomentConfig(fusion=recipe.fusion, head=recipe.head, encoder_fingerprint=own)
+    config = MomentConfig(
+        fusion=recipe.fusion,
+        head=recipe.head,
+        encoder_fingerprint=own,
+        statistic_share=recipe.training.statistic_share,
+    )
     state_folder = folder.with_name(f".{folder.name}.training")
     runs = tuple(
         train(
