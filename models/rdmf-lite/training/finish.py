@@ -15,6 +15,7 @@ import torch
 from join import JoinData, JoinRecipe, class_names, retrieval, texts_of, train_join
 from photos import Photo, PhotoReader, read_manifest
 from PIL import Image
+from ranges import with_ranges
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -197,11 +198,12 @@ def evaluate(adapter: nn.Module, projection: nn.Module, held_out: TestSet) -> di
     return retrieval(images, texts, held_out.photo_of_sentence)
 
 
-def export(network: LiteNetwork, config: LiteConfig, work: Path, folder: Path) -> None:
-    """model.safetensors, config.json, tokenizer.json."""
+def export(network: LiteNetwork, config: LiteConfig, work: Path, folder: Path, data: Path | None = None) -> None:
+    """model.safetensors (with ranges for int8, measured on the photos of `data`), config.json, tokenizer.json."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "model.safetensors.partial"
-    save_file(quantised(network.state_dict()), partial)
+    packed = quantised(network.state_dict())
+    save_file(packed if data is None else with_ranges(packed, network.image, config, data), partial)
     partial.chmod(0o644)
     partial.replace(folder / "model.safetensors")
     (folder / "config.json").write_text(config.to_json())
@@ -247,7 +249,7 @@ def main() -> None:
         if seed == arguments.seeds[0]:
             network.image.stages = image.stages
             network.text.load_state_dict(text.state_dict() | _projection(network.text))
-            export(network.float(), config, arguments.work, arguments.out)
+            export(network.float(), config, arguments.work, arguments.out, arguments.data)
     (arguments.out / "metrics.json").write_text(
         json.dumps({"text_to_image_1000_test_photos": {str(seed): r for seed, r in results.items()}}, indent=1) + "\n"
     )
