@@ -95,8 +95,6 @@ class Int8Tower:
         """`ranges`: as `checked_ranges` gives them. `frame_size_px` (height, width) decides how weights are laid out;
         other sizes only cost more. ModelError if the weights are no numbers, RuntimeError if sizes don't fit.
         """
-        if not all(value.isfinite().all() for value in tower.parameters()):
-            raise ModelError("the weights of the image tower are no numbers: damaged")
         outputs = iter([_Steps.over(lower, upper) for lower, upper in ranges.tolist()])
         steps, grid = _PIXELS, frame_size_px
         self._stages: list[_Int8Stage] = []
@@ -177,6 +175,8 @@ class _Int8Conv:
         weight, self._scales = in_8_bits(plain.weight)
         # A pixel of 0 is -1, not 0.
         self._bias = plain.bias - (plain.weight.sum(dim=(1, 2, 3)) if steps is _PIXELS else 0)
+        if not (self._scales.isfinite().all() and self._bias.isfinite().all()):  # a row's scale is that of its worst
+            raise ModelError("the weights of the image tower are no numbers: damaged")
         self._zeros = torch.zeros(len(weight), dtype=torch.int64)
         edge = plain.kernel_size[0] // 2 if not pad else 0
         self._geometry = ([conv.stride] * 2, [edge] * 2, [1, 1], 1)
