@@ -2,8 +2,9 @@
 
     python -m benchmarks.encoder [--parts speed,retrieval,classes] [--data ../shared/data] [--json F] [--markdown F]
 
-- speed: uint8 frames in memory to unit vectors, preprocessing included, batches of 32, in turns with open_clip's
-  ViT-B-32 and MobileCLIP-S1 (random weights: the work is the same); one query at a time; loading after torch is there.
+- speed: uint8 frames in memory to unit vectors, preprocessing included, batches of 32, in every precision that is
+  used on this CPU (int8, bf16; the first row is what `rdmf search` uses), in turns with open_clip's ViT-B-32 and
+  MobileCLIP-S1 (random weights: the work is the same); one query at a time; loading after torch is there.
 - retrieval: text -> image over the captioned test photos, each at the size that the encoder asks for.
   Also by what the caption is about: a caption counts for every group one of whose words it holds.
 - classes: top-1 and top-5 among the 1,000 ImageNet names ("a photo of a …") for the ImageNet sample photos; of the
@@ -144,11 +145,14 @@ def speed(encoder: Any, folder: Path, repeats: int) -> dict[str, Any]:
     """Frames a second of every tower, measured in turns; text, size on disk and load of ours."""
     height, width = encoder.frame_size_px(1920, 1080)
     frames = np.random.default_rng(0).integers(0, 256, (2 * BATCH, height, width, 3), dtype=np.uint8)
-    jobs: dict[str, Callable[[], int]] = {f"lite, {width}x{height}": lambda: len(encoder.encode_images(frames))}
+    jobs: dict[str, Callable[[], int]] = {
+        f"lite, {width}x{height}, {precision}": encoding(one, frames)
+        for precision, one in precisions(encoder, folder).items()
+    }
     square = encoder.frame_size_px(100, 100)
     if square != (height, width):
         plain = np.ascontiguousarray(np.resize(frames, (2 * BATCH, *square, 3)))
-        jobs[f"lite, {square[1]}x{square[0]}"] = lambda: len(encoder.encode_images(plain))
+        jobs[f"lite, {square[1]}x{square[0]}, {encoder.precision}"] = encoding(encoder, plain)
     jobs |= {f"{name}, random weights": rival(name) for name in RIVALS}
     took: dict[str, list[float]] = {name: [] for name in jobs}
     for job in jobs.values():
@@ -166,6 +170,19 @@ def speed(encoder: Any, folder: Path, repeats: int) -> dict[str, Any]:
         "load_s": statistics.median(loads),
         "weights_mb": (folder / "model.safetensors").stat().st_size / 1e6,
     }
+
+
+def precisions(encoder: Any, folder: Path) -> dict[str, Any]:
+    """The encoder as it comes, then as it runs on CPUs that can't do that: {"int8": …, "bf16": …}."""
+    from rdmf_cli.encoders.lite import fastest_precision, load_lite
+
+    slower = fastest_precision("cpu", has_ranges=False)
+    found = {encoder.precision: encoder}
+    return found if slower in found else found | {slower: load_lite(folder, precision=slower)}
+
+
+def encoding(encoder: Any, frames: NDArray[np.uint8]) -> Callable[[], int]:
+    return lambda: len(encoder.encode_images(frames))
 
 
 def rival(name: str) -> Callable[[], int]:
@@ -204,7 +221,10 @@ def python(code: str, *arguments: object) -> str:
 
 
 def as_markdown(result: dict[str, Any]) -> str:
-    lines = [f"Encoder lite ({result['fingerprint'][:12]}), commit {(result['commit'] or 'none')[:12]}"]
+    lines = [
+        f"Encoder lite ({result['fingerprint'][:12]}), image tower in {result['precision']}, "
+        f"commit {(result['commit'] or 'none')[:12]}"
+    ]
     lines += [f"Machine: {result['machine_line']}"]
     if part := result.get("speed"):
         ours = next(iter(part["frames_per_s"].values()))
@@ -244,7 +264,12 @@ def main() -> None:
     from rdmf_cli.encoders.lite import load_lite
 
     encoder = load_lite(arguments.folder)
-    result: dict[str, Any] = {"fingerprint": encoder.fingerprint, "commit": commit(), "machine": machine()}
+    result: dict[str, Any] = {
+        "fingerprint": encoder.fingerprint,
+        "precision": encoder.precision,
+        "commit": commit(),
+        "machine": machine(),
+    }
     result["machine_line"] = machine_line()
     parts = arguments.parts.split(",")
     if "speed" in parts:

@@ -231,11 +231,18 @@ def quantised(state: dict[str, Tensor]) -> dict[str, Tensor]:
         if value.dim() < 2:
             packed[name] = value.half().contiguous()
             continue
-        rows = value.float().flatten(1)
-        scale = (rows.abs().amax(dim=1) / 127).clamp(min=1e-8)
-        packed[name] = (rows / scale.unsqueeze(1)).round().to(torch.int8).view(value.shape).contiguous()
-        packed[f"{name}.scale"] = scale
+        packed[name], packed[f"{name}.scale"] = in_8_bits(value)
     return packed
+
+
+def in_8_bits(value: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix or kernel (N, …) -> int8 of the same shape, and float32 (N,): what one step of each row is worth.
+
+    What `dequantised` gave comes back as it was in the file.
+    """
+    rows = value.float().flatten(1)
+    scale = (rows.abs().amax(dim=1) / 127).clamp(min=1e-8)
+    return (rows / scale.unsqueeze(1)).round().to(torch.int8).view(value.shape).contiguous(), scale
 
 
 def dequantised(packed: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import argparse
 import json
 import tomllib
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from distil import DistilRecipe, fit
 from join import retrieval
 from photos import Photo, PhotoReader, read_manifest
 from PIL import Image
+from ranges import with_ranges
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ from rdmf_cli.encoders.lite_network import (
 @torch.no_grad()  # not inference mode: the results are trained on
 def image_features(tower: ImageTower, pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Pictures (H, W, 3) uint8 of any shapes -> (N, F) float16 pooled features, bf16 as at inference."""
-    half = tower.to(torch.bfloat16)
+    half = deepcopy(tower).to(torch.bfloat16)  # the caller's stays exact
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for i, picture in enumerate(pictures):
         by_shape.setdefault(picture.shape, []).append(i)
@@ -104,11 +106,12 @@ def evaluate(adapter: nn.Module, projection: nn.Module, held_out: TestSet) -> di
     return retrieval(images, texts, held_out.photo_of_sentence)
 
 
-def export(network: LiteNetwork, config: LiteConfig, work: Path, folder: Path) -> None:
-    """model.safetensors, config.json, tokenizer.json."""
+def export(network: LiteNetwork, config: LiteConfig, work: Path, folder: Path, data: Path | None = None) -> None:
+    """model.safetensors (with ranges for int8, measured on the photos of `data`), config.json, tokenizer.json."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "model.safetensors.partial"
-    save_file(quantised(network.state_dict()), partial)
+    packed = quantised(network.state_dict())
+    save_file(packed if data is None else with_ranges(packed, network.image, config, data), partial)
     partial.chmod(0o644)
     partial.replace(folder / "model.safetensors")
     (folder / "config.json").write_text(config.to_json())
@@ -183,7 +186,7 @@ def main() -> None:
     print(json.dumps({"phase": "finish"} | results["shipped"]), flush=True)
     network = LiteNetwork(config)
     network.image, network.text = image, text
-    export(network, config, work, arguments.out)
+    export(network.float(), config, work, arguments.out, data)
     if arguments.seeds:
         frozen = read_frozen(towers, data, work, table)
         for seed in arguments.seeds:
