@@ -47,6 +47,11 @@ def pixel_format(info: VideoInfo) -> str:
     return "rgba" if info.has_alpha else "rgb24"
 
 
+def picture_bytes(info: VideoInfo, height: int, width: int) -> int:
+    """How long a picture in `pixel_format` is."""
+    return {"rgb24": 3, "rgba": 4, "rgb48le": 6, "rgba64le": 8}[pixel_format(info)] * height * width
+
+
 def deinterlacer(info: VideoInfo) -> list[tuple[str, dict[str, str]]]:
     """ffmpeg filters for interlaced video: none, bwdif, or idet before it where the stream may be silent about it."""
     only_interlaced = ("bwdif", {"mode": "send_frame", "deint": "interlaced"})

@@ -23,8 +23,8 @@ import av.packet
 import ffmpeg
 
 from rdmf_cli.errors import VideoError
-from rdmf_cli.media.colour import deinterlacer, pixel_format, thumbnail, to_rgb
-from rdmf_cli.media.cuts import THUMB_HEIGHT_PX, THUMB_WIDTH_PX, ChangeSignal
+from rdmf_cli.media.colour import deinterlacer, picture_bytes, pixel_format, thumbnail, to_rgb
+from rdmf_cli.media.cuts import THUMB_BYTES, THUMB_HEIGHT_PX, THUMB_WIDTH_PX, ChangeSignal
 from rdmf_cli.media.ffmpeg import INPUT_OPTIONS, Child, ffmpeg_path, file_url, has_decoder
 from rdmf_cli.media.frames import GRID_TOLERANCE, STALL_S, DecodeReport, FrameBatch, Sample, Sampling, collect
 from rdmf_cli.media.limits import limits
@@ -176,6 +176,7 @@ class _Reader:
         self._queue: queue.Queue[Sample | None] = queue.Queue(maxsize=capacity)
         self._stopped = threading.Event()
         self._last_sign = time.monotonic()
+        self._bytes = (THUMB_BYTES, picture_bytes(info, sampling.height_px, sampling.width_px))
         self.child = Child(arguments(info, sampling, from_stdin=feed is not None), feed=feed)
         self._thread = threading.Thread(target=self._run, name="rdmf-frames", daemon=True)
         self._thread.start()
@@ -223,6 +224,8 @@ class _Reader:
             self._put(None)
 
     def _take(self, packet: av.packet.Packet) -> None:
+        if packet.size != self._bytes[packet.stream_index]:
+            return  # ffmpeg was killed while it wrote this one
         moment = packet.pts * packet.time_base  # exact
         if self._first is None:
             self._first = moment

@@ -25,7 +25,7 @@ _DEMO_SIZE = (640, 360)  # (width, height) of the demo video
 # Probability that a video answers the query, from the statistic below in standard deviations above what background
 # queries reach on unrelated pictures. Fitted on the development videos with the built-in encoder
 # (benchmarks/accuracy.py --fit-relevance; docs/experiments.md).
-_SLOPE = 0.833
+_SLOPE = 1.033
 MIDPOINT = 1.9
 
 # The statistic is the mean of the best cosines less half of the query's mean cosine to the nearest background

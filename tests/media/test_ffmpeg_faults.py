@@ -100,6 +100,17 @@ def test_a_decoder_that_crashes_midway_ends_the_video_early(tmp_path: Path, monk
     assert source.report.truncated
 
 
+@pytest.mark.parametrize("cut", range(150_000, 154_000, 500))  # within a thumbnail, a picture, a header
+def test_the_end_of_a_stream_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
+    path = videos.constant_rate()
+    fake_ffmpeg(tmp_path, monkeypatch, f'"$REAL" "$@" 2>/dev/null | head -c {cut}; kill -KILL $$')
+    source = open_frames(path, SAMPLING)
+    numbers = [videos.number_of(frame) for batch in source.batches(4) for frame in batch.frames]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) > 10
+    assert source.report.truncated
+
+
 def test_a_decoder_that_crashes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_ffmpeg(tmp_path, monkeypatch, 'echo "[error] out of luck" >&2; exit 3')
     source = open_frames(videos.constant_rate(), SAMPLING)
