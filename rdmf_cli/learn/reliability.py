@@ -17,16 +17,18 @@ Bools = NDArray[np.bool_]
 _BINS = 10
 
 
-def fit_logistic(values: Floats, positive: Bools, *, balanced: bool = True) -> tuple[float, float]:
+def even_weights(positive: Bools) -> Floats:
+    """(N,) such that both kinds count the same in total, and all together N."""
+    return np.where(positive, 0.5 / max(positive.sum(), 1), 0.5 / max((~positive).sum(), 1)) * len(positive)
+
+
+def fit_logistic(values: Floats, positive: Bools) -> tuple[float, float]:
     """(slope, midpoint) of 1 / (1 + exp(-slope (value - midpoint))), by maximum likelihood (Newton's method).
 
-    balanced: both kinds count the same in total, so the midpoint does not depend on how many of each were asked; else
-    it gives probabilities where matches are as common as here. A small ridge on the slope (as if one query in each
-    kind were labelled at random) keeps separable data finite.
+    Both kinds count the same in total, so the midpoint does not depend on how many of each were asked. A small ridge
+    on the slope (as if one query in each kind were labelled at random) keeps separable data finite.
     """
-    weights = np.ones(len(values))
-    if balanced:
-        weights = np.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum()) * len(values)
+    weights = even_weights(positive)
     centre, scale = float(values.mean()), float(values.std()) or 1.0
     inputs = np.stack([(values - centre) / scale, np.ones(len(values))], axis=1)  # (N, 2)
     ridge = np.diag([1.0, 0.0])
@@ -41,11 +43,14 @@ def fit_logistic(values: Floats, positive: Bools, *, balanced: bool = True) -> t
 
 
 def fit_scale(logits: ArrayLike, positive: ArrayLike) -> tuple[float, float]:
-    """(slope, offset) such that sigmoid(slope · logit + offset) is a probability; (1, 0) if all are of one kind."""
+    """(slope, offset) such that sigmoid(slope · logit + offset) is a probability where as many queries match as don't.
+
+    (1, 0) if all are of one kind.
+    """
     values, matched = np.asarray(logits, dtype=np.float64), np.asarray(positive, dtype=bool)
     if matched.all() or not matched.any():
         return 1.0, 0.0
-    slope, midpoint = fit_logistic(values, matched, balanced=False)
+    slope, midpoint = fit_logistic(values, matched)
     if not np.isfinite([slope, midpoint]).all() or slope <= 0:  # a score that says nothing stays as it is
         return 1.0, 0.0
     return slope, -slope * midpoint
@@ -61,7 +66,8 @@ def reliability(logits: ArrayLike, positive: ArrayLike) -> dict[str, Any]:
     """How well the fitted probabilities keep their word: {"bins": [{"said", "true", "count"}], "error"}.
 
     Each half is judged with the logistic that was fitted to the other one, so that the table does not flatter. Bins
-    are tenths of probability, empty ones are left out; `error` is the mean distance of said and true, by count (ECE).
+    are tenths of probability, empty ones are left out. Both kinds of query weigh the same, as in the fit; `error` is
+    the mean distance of said and true by that weight (ECE), `count` the plain number of queries.
     """
     values, matched = np.asarray(logits, dtype=np.float64), np.asarray(positive, dtype=bool)
     chances = np.zeros(len(values))
@@ -70,14 +76,15 @@ def reliability(logits: ArrayLike, positive: ArrayLike) -> dict[str, Any]:
     halves = order[::2], order[1::2]
     for own, other in (halves, halves[::-1]):
         chances[own] = probabilities(values[own], fit_scale(values[other], matched[other]))
+    weights = even_weights(matched)
     place = np.minimum((chances * _BINS).astype(int), _BINS - 1)
-    bins = [
-        {"said": float(chances[own].mean()), "true": float(matched[own].mean()), "count": int(own.sum())}
-        for own in (place == number for number in range(_BINS))
-        if own.any()
-    ]
-    error = sum(row["count"] * abs(row["said"] - row["true"]) for row in bins) / max(len(values), 1)
-    return {"bins": bins, "error": float(error)}
+    bins, error = [], 0.0
+    for own in (place == number for number in range(_BINS)):
+        if own.any():
+            said, true = (float(np.average(x[own], weights=weights[own])) for x in (chances, matched))
+            bins.append({"said": said, "true": true, "count": int(own.sum())})
+            error += abs(said - true) * float(weights[own].sum() / weights.sum())
+    return {"bins": bins, "error": error}
 
 
 def diagram(bins: Sequence[dict[str, Any]]) -> bytes | None:

@@ -23,9 +23,18 @@ def drawn(count: int, slope: float, offset: float, seed: int = 0) -> tuple[np.nd
 
 
 def test_the_scale_that_made_the_data_is_found_again():
-    slope, offset = fit_scale(*drawn(20_000, 1.5, -0.8))
+    logits, matched = drawn(20_000, 1.5, -0.8)
+    slope, offset = fit_scale(logits, matched)
     assert slope == pytest.approx(1.5, abs=0.1)
-    assert offset == pytest.approx(-0.8, abs=0.1)
+    # As if both kinds had been as common: by Bayes, the odds of the two are taken off.
+    share = matched.mean()
+    assert offset == pytest.approx(-0.8 - np.log(share / (1 - share)), abs=0.1)
+
+
+def test_how_many_match_does_not_move_the_scale():
+    logits, matched = drawn(20_000, 1.0, 0.0)
+    kept = matched | (np.arange(20_000) % 10 == 0)  # a tenth of those without a match
+    assert fit_scale(logits[kept], matched[kept]) == pytest.approx(fit_scale(logits, matched), abs=0.15)
 
 
 def test_one_kind_alone_or_a_score_that_says_the_opposite_leaves_it_as_it_is():

@@ -30,7 +30,7 @@ _LIMITS = """\
 
 The validation chose the best round and the best seed, so its figures flatter; sets named as tests chose nothing. The
 model sees numbers that compare the query with the pictures, not the pictures: what the encoder does not see, it does
-not find. The relevance is a probability where matches are about as common as in the validation. The terms of the data
+not find. The relevance is a probability where as many queries have a match as have none. The terms of the data
 that it learned from are those of whoever made them.
 """
 
@@ -71,7 +71,8 @@ def card(recipe: MomentRecipe, metrics: dict[str, Any], pictures: tuple[str, ...
         "## Is the relevance a probability",
         "",
         "Of queries that were given about this probability, so many had a match (validation; each half judged by the",
-        f"scale that was fitted to the other). Mean distance of said and true: {said['error']:.3f}.",
+        "scale that was fitted to the other; queries with and without a match weigh the same). Mean distance of said",
+        f"and true: {said['error']:.3f}.",
         "",
         _row(["said", "true", "queries"]),
         _row(["---:", "---:", "---:"]),
