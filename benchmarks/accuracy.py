@@ -1,18 +1,19 @@
-"""How good pattern mode is against rules without training: same encoder, same features, same queries.
+"""How good a search is against rules without training: same encoder, same features, same queries.
 
     python -m benchmarks.accuracy --encoder lite [--data ../shared/data/videos/queries.jsonl] [--store DIR]
                                   [--json out.json] [--markdown out.md] [--fit-relevance]
 
 Queries are lines in the form of QVHighlights ({"vid", "query", "relevant_windows", ...}), the videos lie beside them.
-Pattern mode is the product itself (`search_videos`), baselines get the features that it has stored.
+The first two systems are the product itself (`search_videos`): the trained model that comes with it, and pattern mode.
+Baselines get the features that it has stored.
 
 - HIT@1: the best snippet of the saliency curve lies inside a true window. All baselines but `random` share the raw
   affinity as their curve, so they share this figure; `random` draws a snippet.
 - R1@m, mAP: see rdmf_cli/evaluation/retrieval.py. A query's class of length is that of its longest window.
-- AUROC: answerable against unanswerable queries. Pattern mode by its relevance score, baselines by the largest cosine.
+- AUROC: answerable against unanswerable queries. The product by its relevance score, baselines by the largest cosine.
 - `random` is the mean of 20 draws.
 - --fit-relevance also fits the two constants of the relevance score to these queries; see benchmarks/relevance.py.
-- dR1@.5: pattern mode minus baseline in percentage points, with the 95 % interval of a paired bootstrap over queries.
+- dR1@.5: the first system minus this one in percentage points, with the 95 % interval of a paired bootstrap.
 """
 
 from __future__ import annotations
@@ -37,14 +38,16 @@ from rdmf_cli.evaluation.classification import auroc
 from rdmf_cli.evaluation.highlights import hit_at_1
 from rdmf_cli.evaluation.retrieval import mean_ap, r1_at
 from rdmf_cli.moments import Moment
+from rdmf_cli.pipeline.calibration import CUTOFF
 
 if TYPE_CHECKING:
     from rdmf_cli.encoders.base import Encoder
+    from rdmf_cli.pipeline.modes import Mode
     from rdmf_cli.store import Store, VideoFeatures
 
 Floats = NDArray[np.float64]
 
-PATTERN = "pattern"
+LEARNED, PATTERN = "learned", "pattern"
 SEED = 2026
 RANDOM_DRAWS = 20
 NUM_RESAMPLES = 10_000
@@ -115,15 +118,16 @@ def baseline_scores(
     return scores
 
 
-def pattern_scores(queries: Sequence[Query], folder: Path, *, encoder: Encoder, store: Store) -> Scores:
+def product_scores(queries: Sequence[Query], folder: Path, *, encoder: Encoder, store: Store, mode: Mode) -> Scores:
     """The product's own answers, video by video. Raises RdmfError if a video fails."""
     from rdmf_cli.pipeline.answer import SearchOptions
     from rdmf_cli.pipeline.search import search_videos
 
     said: dict[tuple[str, str], Said] = {}
+    options = SearchOptions()
     for video in dict.fromkeys(query.video for query in queries):
         texts = list(dict.fromkeys(query.text for query in queries if query.video == video))
-        outcome = search_videos([folder / video], texts, encoder=encoder, store=store, options=SearchOptions())
+        outcome = search_videos([folder / video], texts, encoder=encoder, store=store, options=options, mode=mode)
         if outcome.failures:
             raise RdmfError(f"{video}: {outcome.failures[0].message}")
         for answer in outcome.answers:
@@ -173,45 +177,56 @@ def as_markdown(result: dict[str, Any]) -> str:
         f"{result['num_queries']} queries, {result['num_unanswerable']} of them without a match; percent",
     ]
     for name, part in result["classes"].items():
-        versus = result["r1_50_pattern_minus"] if name == "all" else {}
+        versus = result["r1_50_first_minus"] if name == "all" else {}
         lines += ["", f"**{name}** ({part['num_queries']} queries)", "", _class_table(part["systems"], versus)]
-    if shown := result.get("shown_as_match"):
+    for name, shown in result.get("shown_as_match", {}).items():
         answerable, others = 100 * shown["answerable"], 100 * shown["unanswerable"]
         rates = f"{answerable:.1f} % of the answerable queries, {others:.1f} % of the others"
-        lines += ["", f"Shown as a match at {shown['cutoff']:.2f}: {rates}"]
+        lines += ["", f"Shown as a match by {name} at {shown['cutoff']:.2f}: {rates}"]
     if fit := result.get("relevance_fit"):
         lines += ["", f"Relevance fitted here: slope {fit['slope']:.3f}, midpoint {fit['midpoint']:.3f}"]
     return "\n".join(lines)
 
 
-def evaluate(queries_file: Path, *, encoder: Encoder, store: Store, fit: bool = False) -> dict[str, Any]:
-    """Everything, as plain data for JSON. `fit`: also the constants of the relevance score."""
+def evaluate(
+    queries_file: Path, *, encoder: Encoder, store: Store, modes: Mapping[str, Mode], fit: bool = False
+) -> dict[str, Any]:
+    """Everything, as plain data for JSON. `modes`: the product's, by name. `fit`: also the constants of pattern mode's
+    relevance score.
+    """
     from rdmf_cli.pipeline.answer import SearchOptions
-    from rdmf_cli.pipeline.calibration import CUTOFF, calibrate
+    from rdmf_cli.pipeline.calibration import calibrate
     from rdmf_cli.pipeline.index import video_features
 
     queries, folder = load_queries(queries_file), queries_file.parent
-    pattern = pattern_scores(queries, folder, encoder=encoder, store=store)
+    product = {
+        name: product_scores(queries, folder, encoder=encoder, store=store, mode=mode) for name, mode in modes.items()
+    }
     videos = {
         name: video_features(folder / name, encoder=encoder, store=store, options=SearchOptions())
         for name in dict.fromkeys(query.video for query in queries)
     }
     embeddings = encoder.encode_texts([query.text for query in queries])
-    scores = {PATTERN: pattern, **baseline_scores(queries, videos, embeddings)}
+    scores = product | baseline_scores(queries, videos, embeddings)
     result = {"encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint}, **as_data(queries, scores)}
     answered = np.array([bool(query.windows) for query in queries])
-    passed = np.array([draws[0] for draws in pattern.relevance]) >= CUTOFF
     if answered.any() and not answered.all():
-        shares = {"answerable": float(passed[answered].mean()), "unanswerable": float(passed[~answered].mean())}
-        result["shown_as_match"] = {"cutoff": CUTOFF, **shares}
+        result["shown_as_match"] = {name: _shown(own, answered) for name, own in product.items()}
     if fit:
         rows = [videos[query.video].features for query in queries]
         result["relevance_fit"] = fit_relevance(calibrate(encoder, store), embeddings, rows, answered)
     return result
 
 
+def _shown(scores: Scores, answered: NDArray[np.bool_]) -> dict[str, float]:
+    """Shares of the queries with and without a match that the cut-off lets pass."""
+    passed = np.array([draws[0] for draws in scores.relevance]) >= CUTOFF
+    shares = {"answerable": float(passed[answered].mean()), "unanswerable": float(passed[~answered].mean())}
+    return {"cutoff": CUTOFF, **shares}
+
+
 def as_data(queries: Sequence[Query], scores: Mapping[str, Scores]) -> dict[str, Any]:
-    """The result without the encoder's name. Without pattern mode there are no differences."""
+    """The result without the encoder's name. The first system is the one that others are compared with."""
     return {
         "commit": commit(),
         "machine": machine(),
@@ -219,7 +234,7 @@ def as_data(queries: Sequence[Query], scores: Mapping[str, Scores]) -> dict[str,
         "num_queries": len(queries),
         "num_unanswerable": sum(not query.windows for query in queries),
         "classes": summarise(queries, scores),
-        "r1_50_pattern_minus": differences(queries, scores, PATTERN) if PATTERN in scores else {},
+        "r1_50_first_minus": differences(queries, scores, next(iter(scores))),
     }
 
 
@@ -275,10 +290,11 @@ def _interval(apart: dict[str, float] | None) -> str:
 
 def main() -> None:
     from rdmf_cli.encoders import open_encoder
+    from rdmf_cli.pipeline.learned import open_mode
     from rdmf_cli.settings import load_settings
     from rdmf_cli.store import Store
 
-    parser = argparse.ArgumentParser(description="Pattern mode against training-free rules.")
+    parser = argparse.ArgumentParser(description="The trained model and pattern mode against training-free rules.")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/videos/queries.jsonl")
     parser.add_argument("--encoder", default="lite", help="a preset or a path")
     parser.add_argument("--store", type=Path, help="keep features here; default: a temporary folder")
@@ -288,11 +304,12 @@ def main() -> None:
     asked = parser.parse_args()
     settings = load_settings(encoder=asked.encoder)
     encoder = open_encoder(settings.encoder, models_folder=settings.models, device=settings.device, offline=True)
+    modes = {name: open_mode(name, settings.models, encoder) for name in (LEARNED, PATTERN)}
     with (
         tempfile.TemporaryDirectory(prefix="rdmf-accuracy-") as scratch,
         Store.open(asked.store or Path(scratch)) as store,
     ):
-        result = evaluate(asked.data, encoder=encoder, store=store, fit=asked.fit_relevance)
+        result = evaluate(asked.data, encoder=encoder, store=store, modes=modes, fit=asked.fit_relevance)
     write(as_markdown(result), result, markdown=asked.markdown, json_file=asked.json)
 
 

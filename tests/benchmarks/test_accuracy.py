@@ -13,6 +13,7 @@ from benchmarks.accuracy import Query, Said, Scores
 from benchmarks.baselines import BASELINES
 from rdmf_cli.learn.reliability import fit_logistic
 from rdmf_cli.moments import Moment
+from rdmf_cli.pipeline.modes import PATTERN_MODE
 from rdmf_cli.store import Store, VideoFeatures
 from tests.fakes import FakeEncoder
 from tests.videos import run_ffmpeg
@@ -110,7 +111,9 @@ def test_the_whole_product_on_a_small_video(tmp_path: Path) -> None:
     (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, rows)))
     encoder = FakeEncoder()
     with Store.open(tmp_path / "store") as store:
-        result = accuracy.evaluate(tmp_path / "queries.jsonl", encoder=encoder, store=store, fit=True)
+        result = accuracy.evaluate(
+            tmp_path / "queries.jsonl", encoder=encoder, store=store, modes={accuracy.PATTERN: PATTERN_MODE}, fit=True
+        )
     systems = result["classes"]["all"]["systems"]
     assert set(systems) == {accuracy.PATTERN, *BASELINES}
     assert systems["shots"]["r1_70"] == 1.0
