@@ -19,7 +19,8 @@ _BINS = 10
 
 def even_weights(positive: Bools) -> Floats:
     """(N,) such that both kinds count the same in total, and all together N."""
-    return np.where(positive, 0.5 / max(positive.sum(), 1), 0.5 / max((~positive).sum(), 1)) * len(positive)
+    share = np.where(positive, 0.5 / max(positive.sum(), 1), 0.5 / max((~positive).sum(), 1))
+    return np.asarray(share * len(positive), dtype=np.float64)
 
 
 def fit_logistic(values: Floats, positive: Bools) -> tuple[float, float]:
