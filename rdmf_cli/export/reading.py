@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -112,7 +113,7 @@ def read_answers(document: Any, name: str) -> Answers:
     try:
         results = tuple(_result(node) for node in root["results"].items())
         failures = root.get("failures")
-        failed = tuple(Path(node["path"].text()) for node in failures.items()) if failures is not None else ()
+        failed = tuple(_path(node["path"].text()) for node in failures.items()) if failures is not None else ()
     except _Wrong as error:
         raise UsageError(f"{name}: damaged: {error}", hint="search again") from None
     return Answers(results, document, failed)
@@ -139,7 +140,7 @@ def _video(node: _Node) -> Video:
     flags = [node.get(key) for key in ("variable_rate", "has_audio")]
     timecode = node.get("timecode")
     return Video(
-        path=Path(node["path"].text()),
+        path=_path(node["path"].text()),
         id=node["id"].text(),
         duration_s=duration.number(),
         width=node["width"].count(),
@@ -156,3 +157,12 @@ def _moment(node: _Node) -> Moment:
     if not start_s < end_s:
         raise _Wrong(f"{node.where} ends before it starts")
     return Moment(start_s, end_s, node["score"].number(1), node["peak_s"].number())
+
+
+def _path(text: str) -> Path:
+    """A file's path; in what no file can be called, half a surrogate pair, question marks take the place."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "replace").decode("utf-8")
+    return Path(text)

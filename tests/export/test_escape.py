@@ -5,7 +5,7 @@ import io
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rdmf_cli.errors import OutputError
@@ -43,6 +43,7 @@ def test_other_cells_stay() -> None:
 
 
 @given(text=texts, path=texts)
+@example(text="x", path="\ud800")
 def test_no_text_breaks_a_format(text: str, path: str) -> None:
     plain = answers_of(answer("/videos/holiday.mp4", query="x"))
     nasty = answers_of(answer(f"/videos/{path}", query=text))

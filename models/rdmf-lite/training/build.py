@@ -3,8 +3,8 @@
     python -m pip install -e '.[train]'
     python models/rdmf-lite/training/build.py --work work/lite
 
-About 60 GB of disk. The shipped weights took 1 h 46 min and, a few days later, 2 h on two shared cores, with stages
-started by hand side by side.
+About 60 GB of disk. The shipped weights took 1 h 46 min and, a few days later, twice 2 h on two shared cores, with
+stages started by hand side by side.
 """
 
 from __future__ import annotations
