@@ -151,17 +151,25 @@ def find_model(name: str, models_folder: Path, kind: Kind[Any]) -> Path:
 
     Raises ModelError that lists the models of this kind which are there.
     """
-    package = Path(__file__).resolve().parent
-    homes = (models_folder, package / "_models", package.parent / "models")
     given = Path(name).expanduser()
     if given.exists() or len(given.parts) != 1:
         return given
-    for home in homes:
-        if (home / name / CONFIG).is_file():
-            return home / name
-    known = sorted({folder.name for home in homes for folder in _models_in(home, kind)})
+    found = named_model(name, models_folder)
+    if found is not None:
+        return found
+    known = sorted({folder.name for home in _homes(models_folder) for folder in _models_in(home, kind)})
     hint = f"there is: {', '.join(known)}" if known else f"rdmf train makes one: {kind.docs}"
     raise ModelError(f"{name}: no such model", hint=hint)
+
+
+def named_model(name: str, models_folder: Path) -> Path | None:
+    """The folder of a model that has this name, or None; what lies in the working folder does not count."""
+    return next((home / name for home in _homes(models_folder) if (home / name / CONFIG).is_file()), None)
+
+
+def _homes(models_folder: Path) -> tuple[Path, ...]:
+    package = Path(__file__).resolve().parent
+    return models_folder, package / "_models", package.parent / "models"
 
 
 def _models_in(home: Path, kind: Kind[Any]) -> list[Path]:

@@ -25,7 +25,7 @@ class Settings:
     store: Path  # folder with the catalogue and the features
     models: Path  # the user's own model folder
     encoder: str = "auto"  # preset name, path, or "auto": the best one that is here
-    model: str = "pattern"  # fusion and head: "pattern", "learned" (rdmf-base), a name or a path
+    model: str = "auto"  # fusion and head: "pattern", "learned" (rdmf-base), a name, a path; "auto": rdmf-base if here
     device: str = "auto"  # "cpu", "cuda", ... or "auto"
     offline: bool = False  # True: no network use at all
     ffmpeg: str | None = None  # program to use instead of the one that is found

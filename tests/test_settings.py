@@ -38,7 +38,8 @@ def test_defaults_are_the_platforms_places():
     assert settings == Settings(
         user_cache_path("rdmf", appauthor=False) / "store", user_data_path("rdmf", appauthor=False) / "models"
     )
-    assert (settings.encoder, settings.device, settings.offline, settings.ffmpeg) == ("auto", "auto", False, None)
+    assert (settings.encoder, settings.model, settings.device) == ("auto", "auto", "auto")
+    assert (settings.offline, settings.ffmpeg) == (False, None)
 
 
 def test_file_in_the_platforms_place():

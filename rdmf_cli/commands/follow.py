@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ def follow(
     from rdmf_cli.media.growing import Growing
 
     session.use_ffmpeg(settings)
+    if settings.model == "auto":
+        settings = replace(settings, model="pattern")  # a learned model tells moments only minutes after their end
     growing = Growing(_stdin() if place == inputs.FROM_STDIN else Path(place))
     count = 0
 

@@ -111,7 +111,8 @@ Follow = Annotated[
     bool,
     typer.Option(
         "--follow",
-        help="Go on while VIDEO is still being written, or comes from a pipe (-); print moments as they close.",
+        help="Go on while VIDEO is still being written, or comes from a pipe (-); print moments as they close. "
+        "No trained model unless one is asked for.",
         rich_help_panel=_HOW,
     ),
 ]
@@ -160,7 +161,7 @@ def settings_for_search(fusion: Fusion | None, model: str | None, **flags: Any) 
     if model is not None and not model.strip():
         raise UsageError("--model: the name is empty", hint="a name or the folder of a model")
     settings = load_settings(model="pattern" if fusion is Fusion.pattern else model, **flags)
-    if fusion is Fusion.learned and settings.model == "pattern":
+    if fusion is Fusion.learned and settings.model in ("auto", "pattern"):
         return replace(settings, model="learned")
     return settings
 

@@ -13,8 +13,8 @@ def model_of(mode: Any) -> dict[str, str]:
 
 
 def facts_of(mode: Any) -> tuple[str, ...]:
-    """The same for a heading: a trained model by its name; pattern mode needs no mention."""
-    return () if mode.kind == "pattern" else (f"model {mode.name}",)
+    """The same for a heading: a trained model by its name; neither the default one nor pattern mode needs mention."""
+    return () if mode.kind == "pattern" or mode.is_default else (f"model {mode.name}",)
 
 
 def shown(moments: tuple[Moment, ...], top: int, min_score: float) -> list[Moment]:

@@ -37,7 +37,7 @@ def encoder(settings: Settings, batch_size: int, progress: Progress) -> Any:
 
 
 def mode(settings: Settings, encoder: Any) -> Any:
-    """Fusion and head that the settings name: pattern mode, or a model that fits the encoder. Raises ModelError."""
+    """Fusion and head that the settings name: a model that fits the encoder, or pattern mode. Raises ModelError."""
     from rdmf_cli.pipeline.learned import open_mode
 
     return open_mode(settings.model, settings.models, encoder)

@@ -21,6 +21,7 @@ from rdmf_cli.fusion.trace import Trace, preferred_wavelength_s
 from rdmf_cli.heads.decode import Timeline
 from rdmf_cli.heads.moment_decode import MomentDecodeConfig, moments_from, relevance_from, saliency_from
 from rdmf_cli.heads.moments import Found
+from rdmf_cli.model_folder import named_model
 from rdmf_cli.moment_model import MomentNetwork
 from rdmf_cli.moment_weights import find_moment_model, load_moments
 from rdmf_cli.pipeline.answer import Answer
@@ -43,15 +44,22 @@ _AFFINITY = INPUT_NAMES.index("affinity")
 def open_mode(name: str, models_folder: Path, encoder: Encoder) -> Mode:
     """The mode that a name of Settings.model stands for. Raises ModelError.
 
-    "pattern": no model. "learned": the model that comes with rdmf. Anything else: a trained model, its name or folder.
+    "pattern": no model. "learned": the model that comes with rdmf. "auto": the same where it is, else pattern mode; a
+    damaged one is an error, since answers must not change unnoticed. Anything else: a model that was trained, by its
+    name or folder.
     """
     if name == "pattern":
         return PATTERN_MODE
-    return _opened(DEFAULT_MODEL if name == "learned" else name, models_folder, encoder)
+    default = named_model(DEFAULT_MODEL, models_folder)
+    if name == "auto" and default is None:
+        return PATTERN_MODE
+    if name in ("auto", "learned") and default is not None:
+        return _opened(default, encoder, is_default=True)
+    folder = find_moment_model(DEFAULT_MODEL if name == "learned" else name, models_folder)
+    return _opened(folder, encoder, is_default=default is not None and folder.resolve() == default.resolve())
 
 
-def _opened(name: str, models_folder: Path, encoder: Encoder) -> LearnedMode:
-    folder = find_moment_model(name, models_folder)
+def _opened(folder: Path, encoder: Encoder, *, is_default: bool) -> LearnedMode:
     network = load_moments(folder)
     config = network.config
     if config.fusion.input == "features" and config.encoder_fingerprint != encoder.fingerprint:
@@ -59,7 +67,7 @@ def _opened(name: str, models_folder: Path, encoder: Encoder) -> LearnedMode:
             f"{folder}: made for the encoder {config.encoder or 'of its training data'}, not for {encoder.name}",
             hint=f"search with --encoder {config.encoder}" if config.encoder else "search with --fusion pattern",
         )
-    return LearnedMode(folder.resolve().name, network)
+    return LearnedMode(folder.resolve().name, network, is_default=is_default)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +86,9 @@ class LearnedMode:
     kind = "learned"
     judges_relevance = True
 
-    def __init__(self, name: str, network: MomentNetwork) -> None:
+    def __init__(self, name: str, network: MomentNetwork, *, is_default: bool = False) -> None:
         self.name = name
+        self.is_default = is_default  # the model that answers where none is asked for
         self.network = network.eval()
 
     def answer(

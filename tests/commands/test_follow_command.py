@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from rdmf_cli.pipeline import learned
 from tests import moment_folders
 from tests.commands.conftest import Done
 from tests.faults import checks
@@ -102,3 +103,26 @@ def test_a_learned_model_follows_and_others_are_refused(rdmf: Rdmf, tmp_path: Pa
     assert (done.code, done.out) == (2, "")
     assert "--follow can't use other: its fusion, none, looks at whole videos" in done.err
     assert done.err.count("error:") == 1
+
+
+def test_without_being_asked_no_learned_model_follows(
+    rdmf: Rdmf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would tell moments minutes later; whoever wants that says so."""
+    moment_folders.saved(tmp_path / "models" / "rdmf-shipped")
+    named = str(moment_folders.saved(tmp_path / "mine"))
+    monkeypatch.setattr(learned, "DEFAULT_MODEL", "rdmf-shipped")
+
+    def closes_at_cuts(*options: str) -> bool:
+        done = rdmf("search", str(stream()), "something red", "--follow", "--all", "--jsonl", *options)
+        assert done.code == 0, done.err
+        return "when its shot ends" in done.err
+
+    monkeypatch.delenv("RDMF_MODEL")
+    assert closes_at_cuts()
+    assert not closes_at_cuts("--fusion", "learned")
+    assert not closes_at_cuts("--model", named)
+    assert closes_at_cuts("--fusion", "pattern")
+    for name, is_pattern in (("auto", True), ("pattern", True), ("learned", False), (named, False)):
+        monkeypatch.setenv("RDMF_MODEL", name)
+        assert closes_at_cuts() == is_pattern

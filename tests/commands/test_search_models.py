@@ -21,6 +21,7 @@ from tests.videos import folder, run_ffmpeg
 
 Rdmf = Callable[..., Done]
 PATTERN = {"name": "pattern", "kind": "pattern"}
+SHIPPED = {"name": "rdmf-shipped", "kind": "learned"}
 
 
 @pytest.fixture(scope="module")
@@ -64,31 +65,53 @@ def test_without_a_model_pattern_mode_answers_and_nothing_is_said(rdmf: Rdmf, co
     assert model_of(done) == PATTERN
 
 
-def test_pattern_mode_answers_unless_a_model_is_asked_for(
-    rdmf: Rdmf, colours: Path, shipped: Path, mine: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("shipped")
+def test_the_model_that_comes_with_rdmf_answers_unless_another_is_asked_for(
+    rdmf: Rdmf, colours: Path, mine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def asked(*options: str) -> Any:
         done = rdmf("search", str(colours), "something red", "--json", *options)
         assert (done.code, done.err) == (0, "")
         return model_of(done)
 
-    shipped_model = {"name": "rdmf-shipped", "kind": "learned"}
-    assert asked("--fusion", "learned") == asked("--model", "rdmf-shipped") == shipped_model
-    assert asked() == asked("--fusion", "pattern") == PATTERN
+    assert asked() == asked("--fusion", "learned") == asked("--model", "rdmf-shipped") == SHIPPED
+    assert asked("--fusion", "pattern") == PATTERN
     assert (
         asked("--model", mine) == asked("--fusion", "learned", "--model", mine) == {"name": "mine", "kind": "learned"}
     )
     monkeypatch.setenv("RDMF_MODEL", "pattern")
     assert asked() == PATTERN
-    assert asked("--fusion", "learned") == shipped_model
+    assert asked("--fusion", "learned") == SHIPPED
+    monkeypatch.setenv("RDMF_MODEL", "auto")
+    assert asked() == asked("--fusion", "learned") == SHIPPED
     monkeypatch.setenv("RDMF_MODEL", mine)
     assert asked()["name"] == asked("--fusion", "learned")["name"] == "mine"
     assert asked("--fusion", "pattern") == PATTERN
 
 
-def test_the_heading_names_a_trained_model(rdmf: Rdmf, colours: Path, mine: str) -> None:
-    assert "model mine, encoder fake" in " ".join(rdmf("search", str(colours), "red", "--model", mine).out.split())
-    assert "model" not in rdmf("search", str(colours), "red", "--fusion", "pattern").out.partition("\n")[0]
+def test_a_folder_that_happens_to_have_the_models_name_is_not_the_default(
+    rdmf: Rdmf, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "rdmf-shipped").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert model_of(rdmf("search", str(colours), "something red", "--json")) == PATTERN
+
+
+def test_a_damaged_default_is_one_line(rdmf: Rdmf, colours: Path, tmp_path: Path) -> None:
+    moment_folders.cut_off(tmp_path / "models" / "rdmf-shipped")
+    done = rdmf("search", str(colours), "red", "--json")
+    assert (done.code, done.out) == (4, "")
+    assert "damaged or cut off" in done.err
+    assert rdmf("search", str(colours), "red", "--fusion", "pattern").code == 0
+
+
+def test_the_heading_names_a_model_that_is_not_the_default(rdmf: Rdmf, colours: Path, shipped: Path, mine: str) -> None:
+    def heading(*options: str) -> str:
+        return " ".join(rdmf("search", str(colours), "red", *options).out.split())
+
+    assert "model mine, encoder fake" in heading("--model", mine)
+    for options in ([], ["--fusion", "learned"], ["--model", str(shipped)], ["--fusion", "pattern"]):
+        assert "model" not in heading(*options)
 
 
 def test_every_search_takes_the_model(rdmf: Rdmf, colours: Path, mine: str) -> None:
@@ -102,6 +125,19 @@ def test_every_search_takes_the_model(rdmf: Rdmf, colours: Path, mine: str) -> N
         shell = rdmf("shell", *places, "--model", mine, stdin=b"red\nblue\n")
         assert shell.code == 0
         assert " ".join(shell.out.split()).count("model mine") == 2
+
+
+@pytest.mark.usefixtures("shipped")
+def test_every_search_uses_the_default(rdmf: Rdmf, colours: Path) -> None:
+    for arguments in (
+        ["search", str(colours), "red"],
+        ["search", "--library", "red"],
+        ["highlights", str(colours), "--query", "red"],
+    ):
+        assert model_of(rdmf(*arguments, "--json")) == SHIPPED
+    for places in ([], [str(colours)]):
+        shell = rdmf("shell", *places, stdin=b"red\n")
+        assert (shell.code, "model" in shell.out) == (0, False)
 
 
 def test_a_second_search_gives_the_same_answer(rdmf: Rdmf, colours: Path, mine: str) -> None:

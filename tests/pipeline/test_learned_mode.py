@@ -162,24 +162,36 @@ def no_default(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_default")
 def test_without_a_model_it_is_pattern_mode(tmp_path: Path, encoder: FakeEncoder) -> None:
-    assert open_mode("pattern", tmp_path, encoder) is PATTERN_MODE
+    for name in ("auto", "pattern"):
+        assert open_mode(name, tmp_path, encoder) is PATTERN_MODE
     with pytest.raises(ModelError, match="a-model-that-nobody-has: no such model"):
         open_mode("learned", tmp_path, encoder)
 
 
 def test_the_model_that_comes_with_rdmf_is_used_where_it_is(tmp_path: Path, encoder: FakeEncoder) -> None:
     moment_folders.saved(tmp_path / learned.DEFAULT_MODEL)  # the user's own folder comes first
-    for name in ("learned", learned.DEFAULT_MODEL, str(tmp_path / learned.DEFAULT_MODEL)):
+    for name in ("auto", "learned", learned.DEFAULT_MODEL, str(tmp_path / learned.DEFAULT_MODEL)):
         mode = open_mode(name, tmp_path, encoder)
-        assert (mode.name, mode.kind) == (learned.DEFAULT_MODEL, "learned")
-        assert mode.network.config.fusion == SMALL.fusion  # type: ignore[attr-defined]
+        assert isinstance(mode, LearnedMode)
+        assert (mode.name, mode.kind, mode.is_default) == (learned.DEFAULT_MODEL, "learned", True)
+        assert mode.network.config.fusion == SMALL.fusion
+    namesake = open_mode(str(moment_folders.saved(tmp_path / "runs" / learned.DEFAULT_MODEL)), tmp_path, encoder)
+    assert isinstance(namesake, LearnedMode)
+    assert (namesake.name, namesake.is_default) == (learned.DEFAULT_MODEL, False)
     assert open_mode("pattern", tmp_path, encoder) is PATTERN_MODE
 
 
 def test_a_damaged_default_is_told_and_not_passed_over(tmp_path: Path, encoder: FakeEncoder) -> None:
     moment_folders.cut_off(tmp_path / learned.DEFAULT_MODEL)
-    with pytest.raises(ModelError, match="damaged or cut off"):
-        open_mode("learned", tmp_path, encoder)
+    for name in ("auto", "learned"):
+        with pytest.raises(ModelError, match="damaged or cut off"):
+            open_mode(name, tmp_path, encoder)
+
+
+def test_a_default_that_lost_its_weights_is_told(tmp_path: Path, encoder: FakeEncoder) -> None:
+    (moment_folders.saved(tmp_path / learned.DEFAULT_MODEL) / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"no model\.safetensors"):
+        open_mode("auto", tmp_path, encoder)
 
 
 @pytest.mark.parametrize("case", moment_folders.BAD)
