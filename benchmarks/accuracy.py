@@ -4,7 +4,7 @@
                                   [--json out.json] [--markdown out.md] [--fit-relevance]
 
 Queries are lines in the form of QVHighlights ({"vid", "query", "relevant_windows", ...}), the videos lie beside them.
-Pattern mode is the product itself (`search_videos`), baselines get the features that it has stored.
+Pattern mode is the product's own (`search_videos`), baselines get the features that it has stored.
 
 - HIT@1: the best snippet of the saliency curve lies inside a true window. All baselines but `random` share the raw
   affinity as their curve, so they share this figure; `random` draws a snippet.
