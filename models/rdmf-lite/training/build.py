@@ -28,7 +28,7 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     recipe = tomllib.loads((HERE.parent / "recipe.toml").read_text())
     rounds = [*range(recipe["teachers"]["rounds"]), *sorted(set(recipe["grow"]["rounds"]))]
-    work, data = ["--work", str(arguments.work)], ["--data", str(arguments.data)]
+    work, data = ["--work", str(arguments.work)], ["--data", str(arguments.data.resolve())]
     first = str(arguments.work / "first")
     stages = [
         ["teachers.py", *work, *data, "--rounds", *map(str, rounds)],
@@ -44,6 +44,8 @@ def main() -> None:
     ]
     for name, *options in stages:
         subprocess.run([sys.executable, str(HERE / name), *options], check=True)
+    card = ["-m", "benchmarks.encoder", "--parts", "retrieval,classes", "--folder", str(arguments.out.resolve()), *data]
+    subprocess.run([sys.executable, *card], check=True, cwd=HERE.parents[2])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import load_file
 from train_text import TextRecipe, agreement, read_texts, sentence_loss, sentence_targets, train
 
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--start", type=Path, default=Path(__file__).parents[1], help="model folder to start from")
     parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     table = tomllib.loads(arguments.recipe.read_text())
     more = table["grow_text"]
@@ -48,7 +50,16 @@ def main() -> None:
     dev_targets = sentence_targets(dev, arguments.work / "sentences_dev.npy")
     start = folded_text_tower(arguments.start)
     before = agreement(start.eval(), dev, dev_targets, arguments.work)
-    tower = train(texts, sentence_loss(targets), recipe, arguments.work, table["seed"], name="text_grown", start=start)
+    tower = train(
+        texts,
+        sentence_loss(targets),
+        recipe,
+        arguments.work,
+        table["seed"],
+        name="text_grown",
+        start=start,
+        device=arguments.device,
+    )
     after = agreement(tower, dev, dev_targets, arguments.work)
     print(json.dumps({"phase": "text", "dev_cosine_before": round(before, 4), "dev_cosine": round(after, 4)}))
 

@@ -97,7 +97,7 @@ def distil_loss(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     predicted = nn.functional.normalize(predicted.float(), dim=-1)
     cosine = 1 - (predicted * target).sum(-1).mean()
     ours, theirs = predicted @ predicted.T / 0.05, target @ target.T / 0.05
-    off_diagonal = ~torch.eye(len(target), dtype=torch.bool)
+    off_diagonal = ~torch.eye(len(target), dtype=torch.bool, device=target.device)
     ours, theirs = ours[off_diagonal].view(len(target), -1), theirs[off_diagonal].view(len(target), -1)
     relation = nn.functional.kl_div(ours.log_softmax(-1), theirs.softmax(-1), reduction="batchmean")
     return 3 * cosine + 0.5 * relation
@@ -107,9 +107,9 @@ def sentence_loss(targets: np.ndarray) -> LossOf:
     """Loss of a batch against the sentence teacher's vectors (N, 384) of all texts."""
 
     def loss_of(tower: TextTower, ids: torch.Tensor, padding: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(ids.device.type, torch.bfloat16):
             predicted = tower.sentence_embedding(ids, padding)
-        return distil_loss(predicted, torch.from_numpy(targets[rows].astype(np.float32)))
+        return distil_loss(predicted, torch.from_numpy(targets[rows].astype(np.float32)).to(ids.device))
 
     return loss_of
 
@@ -123,18 +123,19 @@ def train(
     *,
     name: str = "text",
     start: TextTower | None = None,
+    device: str = "cpu",
 ) -> TextTower:
     """Distil, from `start` or random weights; `work/<name>.pt` is written at each twentieth and resumed from."""
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
     torch.manual_seed(seed)
     tower = start or TextTower(LiteConfig(vocabulary=recipe.vocabulary))
-    tower.train()
+    tower = tower.to(device).train()
     optimizer = torch.optim.AdamW(tower.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
     ids = [e.ids for e in tokenizer.encode_batch(texts)]
     steps = recipe.epochs * len(texts) // recipe.batch_size
     path, first = work / f"{name}.pt", 0
     if path.exists():
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=device)
         tower.load_state_dict(state["tower"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
@@ -151,7 +152,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch, padding = pad_ids([ids[i] for i in chosen], len(tower.positions))
-        loss = loss_of(tower, batch, padding, chosen)
+        loss = loss_of(tower, batch.to(device), padding.to(device), chosen)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
@@ -164,7 +165,7 @@ def train(
             partial = path.with_suffix(".partial")
             torch.save({"tower": tower.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, partial)
             partial.replace(path)
-    return tower.eval()
+    return tower.cpu().eval()
 
 
 @torch.inference_mode()
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     table = tomllib.loads(arguments.recipe.read_text())
     recipe = TextRecipe(**table["text"])
@@ -189,7 +191,7 @@ def main() -> None:
     if not path.exists():
         train_tokenizer(texts, recipe.vocabulary, path)
     targets = sentence_targets(texts, arguments.work / "sentences_train.npy")
-    tower = train(texts, sentence_loss(targets), recipe, arguments.work, table["seed"])
+    tower = train(texts, sentence_loss(targets), recipe, arguments.work, table["seed"], device=arguments.device)
     dev = read_texts(arguments.data, "dev")[:2000]
     cosine = agreement(tower, dev, sentence_targets(dev, arguments.work / "sentences_dev.npy"), arguments.work)
     print(json.dumps({"phase": "text", "dev_cosine": round(cosine, 4)}), flush=True)

@@ -42,11 +42,11 @@ def space_and_sentence_loss(targets: np.ndarray, sentences: np.ndarray, bank: Te
     """targets (N, D) of the space, sentences (N, 384) of the teacher, bank (M, D) of photos."""
 
     def loss_of(tower: TextTower, ids: Tensor, padding: Tensor, rows: np.ndarray) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(ids.device.type, torch.bfloat16):
             sentence = tower.sentence_embedding(ids, padding).float()
             output = tower.projection(nn.functional.normalize(sentence, dim=-1))
-        wanted, vectors = (torch.from_numpy(a[rows].astype(np.float32)) for a in (targets, sentences))
-        return space_loss(output, wanted, bank) + KEEP * distil_loss(sentence, vectors)
+        wanted, vectors = (torch.from_numpy(a[rows].astype(np.float32)).to(ids.device) for a in (targets, sentences))
+        return space_loss(output, wanted, bank.to(ids.device)) + KEEP * distil_loss(sentence, vectors)
 
     return loss_of
 
@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     data, work = arguments.data, arguments.work
     table = tomllib.loads(arguments.recipe.read_text())
@@ -81,7 +82,7 @@ def main() -> None:
     before = replace(config, text_layers=LiteConfig.text_layers)
     start = deeper(load_text_tower(work, before, "text_grown.pt"), config)
     loss_of = space_and_sentence_loss(targets, sentences, photo_bank(work, table))
-    train(texts, loss_of, recipe, work, table["seed"], name="text_tuned", start=start)
+    train(texts, loss_of, recipe, work, table["seed"], name="text_tuned", start=start, device=arguments.device)
 
 
 if __name__ == "__main__":
