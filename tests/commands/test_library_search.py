@@ -8,6 +8,7 @@ import pty
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,16 +260,23 @@ def test_shell_on_a_terminal(tmp_path: Path, filled: Path) -> None:
     )  # fmt: skip
     os.close(child)
     terminal = _Terminal(parent)
-    terminal.wait_for("rdmf> ")
-    os.write(parent, b"half a line\x03")
-    terminal.wait_for("rdmf> ")
-    os.write(parent, b"a dog\n")
-    terminal.wait_for("got a dog")
-    terminal.wait_for("rdmf> ")
-    os.write(parent, b"\x04")
-    terminal.wait_for("left")
-    assert process.wait(60) == 0
-    os.close(parent)
+    try:
+        terminal.wait_for("rdmf> ")
+        os.write(parent, b"half a line")
+        terminal.wait_for("half a line")  # Python may miss a Ctrl-C that comes before it waits for keys
+        time.sleep(0.3)
+        os.write(parent, b"\x03")
+        terminal.wait_for("rdmf> ")
+        os.write(parent, b"a dog\n")
+        terminal.wait_for("got a dog")
+        terminal.wait_for("rdmf> ")
+        os.write(parent, b"\x04")
+        terminal.wait_for("left")
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(parent)
     assert "got half" not in terminal.seen
     assert "a dog" in (tmp_path / "new" / "history").read_text()
 
