@@ -9,43 +9,43 @@ stages started by hand side by side.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
+
+import command_line
 
 HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=HERE.parents[3] / "shared/data")
-    parser.add_argument("--work", type=Path, required=True, help="cached targets, checkpoints")
-    parser.add_argument("--out", type=Path, default=HERE.parent, help="where the model folder is written")
+    parser = command_line.options(__doc__)
+    parser.add_argument("--out", type=Path, default=command_line.FOLDER, help="where the model folder is written")
     parser.add_argument("--seeds", nargs="+", default=["0", "1", "2"])
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    recipe = tomllib.loads((HERE.parent / "recipe.toml").read_text())
+    recipe, first, out = (
+        command_line.read(arguments.recipe),
+        str(arguments.work / "first"),
+        str(arguments.out.resolve()),
+    )
     rounds = [*range(recipe["teachers"]["rounds"]), *sorted(set(recipe["grow"]["rounds"]))]
-    work, data = ["--work", str(arguments.work)], ["--data", str(arguments.data.resolve())]
-    first = str(arguments.work / "first")
-    stages = [
-        ["teachers.py", *work, *data, "--rounds", *map(str, rounds)],
-        ["train_image.py", *work],
-        ["train_text.py", *work, *data],
-        ["finish.py", *work, "--out", first, "--first"],
-        ["grow_image.py", *work, "--start", first],
-        ["grow_text.py", *work, *data, "--start", first],
-        ["space.py", *work, *data],
-        ["tune_image.py", *work],
-        ["tune_text.py", *work, *data],
-        ["finish.py", *work, *data, "--out", str(arguments.out), "--seeds", *arguments.seeds],
-    ]
-    for name, *options in stages:
-        subprocess.run([sys.executable, str(HERE / name), *options], check=True)
-    card = ["-m", "benchmarks.encoder", "--parts", "retrieval,classes", "--folder", str(arguments.out.resolve()), *data]
-    subprocess.run([sys.executable, *card], check=True, cwd=HERE.parents[2])
+    told = [(f"--{name}", str(getattr(arguments, name))) for name in ("work", "data", "recipe", "device")]
+    for name, *own in (
+        ("teachers.py", "--rounds", *map(str, rounds)),
+        ("train_image.py",),
+        ("train_text.py",),
+        ("finish.py", "--out", first, "--first"),
+        ("grow_image.py", "--start", first),
+        ("grow_text.py", "--start", first),
+        ("space.py",),
+        ("tune_image.py",),
+        ("tune_text.py",),
+        ("finish.py", "--out", out, "--seeds", *arguments.seeds),
+    ):
+        subprocess.run([sys.executable, str(HERE / name), *sum(told, ()), *own], check=True)
+    card = ["-m", "benchmarks.encoder", "--parts", "retrieval,classes", "--folder", out]
+    subprocess.run([sys.executable, *card, "--data", str(arguments.data.resolve())], check=True, cwd=command_line.ROOT)
 
 
 if __name__ == "__main__":

@@ -39,12 +39,11 @@ def space_loss(output: Tensor, target: Tensor, bank: Tensor) -> Tensor:
     return loss
 
 
-def fit(layers: nn.Module, features: Tensor, targets: Tensor, bank: Tensor, recipe: DistilRecipe, seed: int) -> float:
-    """Train `layers` (F -> D) in place on frozen features (N, F); what the last step lost."""
+def fit(layers: nn.Module, features: Tensor, targets: Tensor, bank: Tensor, recipe: DistilRecipe, seed: int) -> None:
+    """Train `layers` (F -> D) in place on frozen features (N, F)."""
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(layers.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     layers.train()
-    loss = torch.zeros(())
     for step in range(recipe.steps):
         rate = recipe.learning_rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
         for group in optimizer.param_groups:
@@ -55,7 +54,6 @@ def fit(layers: nn.Module, features: Tensor, targets: Tensor, bank: Tensor, reci
         loss.backward()
         optimizer.step()
     layers.eval()
-    return float(loss.detach())
 
 
 def scale_inputs(layers: nn.Sequential, factor: float) -> None:

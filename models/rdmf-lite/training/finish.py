@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import tomllib
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import command_line
 import numpy as np
 import torch
 from distil import DistilRecipe, fit
@@ -165,15 +164,12 @@ def read_frozen(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1])
+    parser = command_line.options(__doc__)
+    parser.add_argument("--out", type=Path, default=command_line.FOLDER)
     parser.add_argument("--seeds", type=int, nargs="*", default=[], help="fit the last layers anew with each of these")
     parser.add_argument("--first", action="store_true", help="write what stages 2b and 3b start from, and no more")
     arguments = parser.parse_args()
-    table = tomllib.loads(arguments.recipe.read_text())
+    table = command_line.read(arguments.recipe)
     data, work = arguments.data, arguments.work
     if arguments.first:
         export_first(table, work, arguments.out)

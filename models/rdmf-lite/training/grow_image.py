@@ -8,12 +8,11 @@ is computed once per crop. Then as stage 2's second phase, on rounds of crops th
 
 from __future__ import annotations
 
-import argparse
-import tomllib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import command_line
 import numpy as np
 import torch
 from safetensors.torch import load_file
@@ -108,13 +107,10 @@ def cache_entries(config: LiteConfig, tower: ImageTower, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--start", type=Path, default=Path(__file__).parents[1], help="model folder to start from")
-    parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser = command_line.options(__doc__)
+    parser.add_argument("--start", type=Path, default=command_line.FOLDER, help="model folder to start from")
     arguments = parser.parse_args()
-    table = tomllib.loads(arguments.recipe.read_text())
+    table = command_line.read(arguments.recipe)
     more = table["grow"]
     recipe = replace(ImageRecipe(**table["image"]), learning_rate=more["learning_rate"])
     torch.manual_seed(table["seed"])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
-import tomllib
 from pathlib import Path
 
+import command_line
 import numpy as np
-import torch
 from safetensors.torch import load_file
 from train_text import TextRecipe, agreement, read_texts, sentence_loss, sentence_targets, train
 
@@ -34,14 +32,10 @@ def chosen_texts(data: Path, sources: list[str], most: int, seed: int) -> list[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--start", type=Path, default=Path(__file__).parents[1], help="model folder to start from")
-    parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser = command_line.options(__doc__)
+    parser.add_argument("--start", type=Path, default=command_line.FOLDER, help="model folder to start from")
     arguments = parser.parse_args()
-    table = tomllib.loads(arguments.recipe.read_text())
+    table = command_line.read(arguments.recipe)
     more = table["grow_text"]
     recipe = TextRecipe(table["text"]["vocabulary"], more["batch_size"], more["learning_rate"], more["epochs"])
     texts = chosen_texts(arguments.data, more["sources"], more["texts"], table["seed"])

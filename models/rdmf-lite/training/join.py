@@ -1,8 +1,8 @@
-"""Stage 4: one space. The image adapter and the text projection learn from captions and label names.
+"""How pictures and sentences come into one space: by captions and label names (space.py, for each member).
 
-Both towers are frozen and their outputs cached, so this takes minutes. Three losses: contrast between photos and
-their sentences (soft targets where two sentences of a batch mean nearly the same), and the pull of every photo toward
-the class names that the teachers saw in it.
+Everything below the trained layers is cached, so this takes minutes. Three losses: contrast between captioned photos
+and their sentences, the same among all photos of the batch (soft targets where two sentences mean nearly the same), and
+the pull of every photo toward the class names that the teachers saw in it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WORDINGS = ("{}", "{}", "a {}", "the {}", "a photo of a {}", "there is a {}", "a
 
 @dataclass(frozen=True)
 class JoinRecipe:
-    """How one member of the teachers' space is trained: part of the [space] table of recipe.toml."""
+    """How one member of the teachers' space is trained: the rest of the [space] table of recipe.toml."""
 
     rounds: tuple[int, ...]  # of augmented crops
     batch_size: int
@@ -49,9 +49,9 @@ def class_names(path: Path) -> list[str]:
 
 @dataclass
 class JoinData:
-    """Everything frozen that the stage reads. P training photos with at least one sentence."""
+    """What a member learns from. P training photos with at least one sentence."""
 
-    views: Tensor  # (V, P, F) float16 image features
+    views: Tensor  # (V, P, F) float16: what its photo side reads, round by round
     sentences: Tensor  # (S, E) unit sentence embeddings of all distinct sentences
     choices: list[list[int]]  # P lists of rows of `sentences`
     captioned: Tensor  # (P,) bool
@@ -73,7 +73,7 @@ def contrast(images: Tensor, texts: Tensor, targets: Tensor, temperature: float)
     return (forth + back) / 2
 
 
-def train_join(data: JoinData, recipe: JoinRecipe, adapter: nn.Module, projection: nn.Linear, seed: int) -> None:
+def train_join(data: JoinData, recipe: JoinRecipe, adapter: nn.Module, projection: nn.Module, seed: int) -> None:
     """Train `adapter` (F -> D) and `projection` (E -> D) in place."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)

@@ -9,12 +9,11 @@ they see all photos, not only those with captions.
 
 from __future__ import annotations
 
-import argparse
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import command_line
 import numpy as np
 import torch
 from join import JoinData, JoinRecipe, class_names, retrieval, texts_of, train_join
@@ -23,18 +22,27 @@ from teachers import HINTS, Classifier, Detector
 from torch import Tensor, nn
 from train_text import SENTENCE_DIM, sentence_targets
 
+from rdmf_cli.encoders.lite_network import LiteConfig
+
 PARTS = {"pooled": 1280, "probs1": 1001, "probs2": 1001, "objects": 80}  # what the teachers say of a crop
 Seen = dict[str, Tensor]  # part -> (N, its width)
+BASIS = "space_basis.pt"  # and the spreads of the parts
 
 
 @dataclass(frozen=True)
 class SpaceRecipe:
-    """The [space] table of recipe.toml; what it shares with [join] is in `join`."""
+    """The [space] table of recipe.toml."""
 
     members: tuple[tuple[str, ...], ...]  # the parts that each member reads
     bent: tuple[bool, ...]  # whether its text side has a hidden layer
     width: int
-    join: JoinRecipe
+    join: JoinRecipe  # how each is trained
+    dim: int = LiteConfig.dim
+
+    def member(self, number: int, spreads: dict[str, float]) -> Member:
+        """Both sides of a member, untrained."""
+        photo = PhotoSide(self.members[number], self.width, self.dim, spreads)
+        return photo, SentenceSide(self.width, self.dim, bent=self.bent[number])
 
 
 class PhotoSide(nn.Module):
@@ -74,10 +82,13 @@ class SentenceSide(nn.Module):
         return straight if self.bend is None else straight + self.bend(sentences)
 
 
+Member = tuple[PhotoSide, SentenceSide]
+
+
 class TeacherSpace:
     """The members and the rotation of their mean."""
 
-    def __init__(self, members: list[tuple[PhotoSide, SentenceSide]], basis: Tensor) -> None:
+    def __init__(self, members: list[Member], basis: Tensor) -> None:
         self.members, self.basis = members, basis
 
     @torch.inference_mode()
@@ -155,43 +166,68 @@ def training_photos(data: Path) -> list[Photo]:
     return [p for p in read_manifest(data / "photos") if p.split == "train" and texts_of(p)]
 
 
-def build_space(data: Path, work: Path, recipe: SpaceRecipe, dim: int, seed: int) -> TeacherSpace:
-    """Train the members, one after another; each is kept in `work` and not trained again."""
-    photos = training_photos(data)
+def join_data(data: Path, rounds: list[Seen], photos: list[Photo], work: Path) -> JoinData:
+    """All that a member learns from, but for its views. rounds: what the teachers say of `photos`, round by round."""
     texts, choices = photo_sentences(photos)
-    sentences = torch.from_numpy(sentence_targets(texts, work / "sentences_photos.npy")).float()
-    sentences = nn.functional.normalize(sentences, dim=-1)
     names = class_names(data / "teacher/imagenet_labels.txt")
-    classes = torch.from_numpy(sentence_targets(names, work / "sentences_classes.npy")).float()
+    files = (work / "sentences_photos.npy", work / "sentences_classes.npy")
+    sentences, classes = (
+        nn.functional.normalize(torch.from_numpy(sentence_targets(said, file)).float(), dim=-1)
+        for said, file in zip((texts, names), files, strict=True)
+    )
+    seen = [part[name].float().square() for part in rounds for name in ("probs1", "probs2")]
+    shares = torch.stack(seen).sum(dim=0)
+    return JoinData(
+        views=torch.zeros(0),
+        sentences=sentences,
+        choices=choices,
+        captioned=torch.tensor([bool(photo.captions) for photo in photos]),
+        class_sentences=classes,
+        class_probs=shares / shares.sum(dim=1, keepdim=True).clamp(min=1e-6),
+    )
+
+
+def build_space(data: Path, work: Path, recipe: SpaceRecipe, seed: int) -> TeacherSpace:
+    """Train the members, one after another, and find the rotation; what is in `work` already is not made again."""
+    photos = training_photos(data)
     position = {photo.index: i for i, photo in enumerate(photos)}
     rounds = [seen_of_photos(work / f"round{r}", position) for r in recipe.join.rounds]
     spreads = {name: float(rounds[0][name].float().std()) for name in PARTS}
-    probabilities = sum(
-        (seen[name].float().square() for seen in rounds for name in ("probs1", "probs2")), torch.zeros(())
-    )
-    probabilities = probabilities / probabilities.sum(dim=1, keepdim=True).clamp(min=1e-6)
-    captioned = torch.tensor([bool(photo.captions) for photo in photos])
-    members = []
-    for number, (parts, bent) in enumerate(zip(recipe.members, recipe.bent, strict=True)):
+    join, members = join_data(data, rounds, photos, work), []
+    for number in range(len(recipe.members)):
         torch.manual_seed(seed + number)
-        photo_side = PhotoSide(parts, recipe.width, dim, spreads)
-        text_side = SentenceSide(recipe.width, dim, bent=bent)
+        member = recipe.member(number, spreads)
         path = work / f"space_member{number}.pt"
-        if path.exists():
-            state = torch.load(path, weights_only=True)
-            photo_side.load_state_dict(state["photo"])
-            text_side.load_state_dict(state["text"])
-        else:
-            views = torch.stack([photo_side.features(seen).half() for seen in rounds])
-            join = JoinData(
-                views, sentences, choices, captioned, nn.functional.normalize(classes, dim=-1), probabilities
-            )
-            train_join(join, recipe.join, photo_side, text_side, seed + number)
-            torch.save({"photo": photo_side.state_dict(), "text": text_side.state_dict()}, path)
-        members.append((photo_side.eval(), text_side.eval()))
-        print(json.dumps({"phase": "space", "member": number, "parts": parts}), flush=True)
-    unrotated = TeacherSpace(members, torch.eye(dim * len(members)))
-    return TeacherSpace(members, common_basis(unrotated.photos(rounds[0]), unrotated.texts(sentences), dim))
+        if not path.exists():
+            join.views = torch.stack([member[0].features(seen).half() for seen in rounds])
+            train_join(join, recipe.join, *member, seed + number)
+            torch.save({"photo": member[0].state_dict(), "text": member[1].state_dict()}, path)
+        members.append(loaded(member, path))
+        print(json.dumps({"phase": "space", "member": number, "parts": recipe.members[number]}), flush=True)
+    if not (work / BASIS).exists():
+        unrotated = TeacherSpace(members, torch.eye(recipe.dim * len(members)))
+        basis = common_basis(unrotated.photos(rounds[0]), unrotated.texts(join.sentences), recipe.dim)
+        torch.save({"basis": basis, "spreads": spreads}, work / BASIS)
+    return load_space(work, recipe)
+
+
+def load_space(work: Path, recipe: SpaceRecipe) -> TeacherSpace:
+    """The space that `build_space` has left: one basis for both towers, since eigenvectors may come out turned."""
+    state = torch.load(work / BASIS, weights_only=True)
+    members = [
+        loaded(recipe.member(number, state["spreads"]), work / f"space_member{number}.pt")
+        for number in range(len(recipe.members))
+    ]
+    return TeacherSpace(members, state["basis"])
+
+
+def loaded(member: Member, path: Path) -> Member:
+    """The member with the weights of a file."""
+    state = torch.load(path, weights_only=True)
+    for side, name in zip(member, ("photo", "text"), strict=True):
+        side.load_state_dict(state[name])
+        side.eval()
+    return member
 
 
 def seen_of_photos(folder: Path, position: dict[int, int]) -> Seen:
@@ -225,15 +261,10 @@ def write_targets(space: TeacherSpace, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
-    parser.add_argument("--dim", type=int, default=256)
-    arguments = parser.parse_args()
-    table = tomllib.loads(arguments.recipe.read_text())
+    arguments = command_line.options(__doc__).parse_args()
+    table = command_line.read(arguments.recipe)
     recipe = read_recipe(table)
-    space = build_space(arguments.data, arguments.work, recipe, arguments.dim, table["seed"])
+    space = build_space(arguments.data, arguments.work, recipe, table["seed"])
     write_sentences(space, arguments.work)
     for round_index in recipe.join.rounds:
         write_targets(space, arguments.work / f"round{round_index}")

@@ -8,10 +8,10 @@ has a `done` file; a killed run continues at the block it was in.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
+import command_line
 import numpy as np
 from photos import SIZE_PX, Photo, PhotoReader, crop_of, read_manifest
 
@@ -116,9 +116,7 @@ def run_round(photos: list[Photo], data: Path, folder: Path, round_index: int) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
-    parser.add_argument("--work", type=Path, required=True)
+    parser = command_line.options(__doc__)
     parser.add_argument("--rounds", type=int, nargs="+", required=True)
     arguments = parser.parse_args()
     photos = read_manifest(arguments.data / "photos")

@@ -7,17 +7,16 @@ classifiers and the detector are the targets. Resumes from the last checkpoint; 
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import queue
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import command_line
 import numpy as np
 import torch
 from teachers import HINTS
@@ -277,12 +276,8 @@ def train_phase(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    arguments = parser.parse_args()
-    table = tomllib.loads(arguments.recipe.read_text())
+    arguments = command_line.options(__doc__).parse_args()
+    table = command_line.read(arguments.recipe)
     recipe = ImageRecipe(**table["image"])
     torch.manual_seed(table["seed"])
     student = Student(LiteConfig()).to(arguments.device, memory_format=torch.channels_last)

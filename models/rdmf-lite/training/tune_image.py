@@ -6,13 +6,12 @@ All photos take part, with or without captions. As in stage 2b, the two early st
 
 from __future__ import annotations
 
-import argparse
-import tomllib
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import command_line
 import numpy as np
 import torch
 from distil import DistilRecipe, fit, scale_inputs, space_loss
@@ -69,12 +68,8 @@ def losses_of(student: Student, batch: Batch, variances: dict[str, Tensor], *, b
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    arguments = parser.parse_args()
-    table = tomllib.loads(arguments.recipe.read_text())
+    arguments = command_line.options(__doc__).parse_args()
+    table = command_line.read(arguments.recipe)
     more = table["tune_image"]
     recipe = replace(ImageRecipe(**table["image"]), learning_rate=more["learning_rate"])
     torch.manual_seed(table["seed"])

@@ -6,17 +6,16 @@ that words which no caption has keep their neighbours. Resumes.
 
 from __future__ import annotations
 
-import argparse
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import command_line
 import numpy as np
 import torch
 from distil import space_loss
 from grow_text import chosen_texts
-from space import build_space, photo_sentences, read_recipe, training_photos
+from space import load_space, photo_sentences, read_recipe, training_photos
 from torch import Tensor, nn
 from towers import config_of, load_text_tower
 from train_text import LossOf, TextRecipe, distil_loss, sentence_targets, train
@@ -53,12 +52,12 @@ def space_and_sentence_loss(targets: np.ndarray, sentences: np.ndarray, bank: Te
 
 def texts_of_space(data: Path, work: Path, table: dict[str, Any]) -> tuple[list[str], np.ndarray, np.ndarray]:
     """The texts that the stage learns from, what the sentence teacher says of them (N, 384), and the space (N, D)."""
-    grown, dim = table["grow_text"], LiteConfig.dim
+    grown = table["grow_text"]
     ours, _ = photo_sentences(training_photos(data))
     others = chosen_texts(data, grown["sources"], grown["texts"], table["seed"])
     files = (work / "sentences_photos.npy", work / "sentences_grow.npy")
     sentences = np.concatenate([sentence_targets(t, f) for t, f in zip((ours, others), files, strict=True)])
-    space = build_space(data, work, read_recipe(table), dim, table["seed"])
+    space = load_space(work, read_recipe(table))
     return [*ours, *others], sentences, space.texts(torch.from_numpy(sentences)).half().numpy()
 
 
@@ -68,14 +67,9 @@ def photo_bank(work: Path, table: dict[str, Any]) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared/data")
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, default=Path(__file__).parents[1] / "recipe.toml")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    arguments = parser.parse_args()
+    arguments = command_line.options(__doc__).parse_args()
     data, work = arguments.data, arguments.work
-    table = tomllib.loads(arguments.recipe.read_text())
+    table = command_line.read(arguments.recipe)
     more, config = table["tune_text"], config_of(table)
     recipe = TextRecipe(config.vocabulary, more["batch_size"], more["learning_rate"], more["epochs"])
     texts, sentences, targets = texts_of_space(data, work, table)
