@@ -64,6 +64,15 @@ def moments_from(
     return [_moment(moments_s[row], float(scores[row]), saliency, timeline) for row in best]
 
 
+def told_score(product: float) -> float:
+    """The geometric mean of chance, quality and relevance, whose product orders moments: the scale of one of them.
+
+    The product of three that are each rather sure looks like no. The order is the same, and a threshold means about
+    what it means in pattern mode.
+    """
+    return float(np.cbrt(product))
+
+
 def saliency_from(found: Found, item: int, num_snippets: int) -> NDArray[np.float32]:
     """Saliency of one item, (num_snippets,) in [0, 1]."""
     return _chances(found.saliency[item, :num_snippets]).astype(np.float32)

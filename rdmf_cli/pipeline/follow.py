@@ -7,7 +7,7 @@ Everything between has bounded memory. Nothing is kept in the store: the file is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -134,7 +134,7 @@ class Follower:
         found = []
         for number, moment in moments:
             relevance = self._following.relevance(number)
-            weighed = Moment(moment.start_s, moment.end_s, moment.score * relevance.score, moment.peak_s)
+            weighed = replace(moment, score=self._following.score(moment, relevance))
             found.append(Told(self._encoded.queries[number], weighed, relevance, self._seen_s))
         return found
 

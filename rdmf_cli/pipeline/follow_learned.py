@@ -13,6 +13,7 @@ from rdmf_cli.fusion.learned import ReactionDiffusionFusion
 from rdmf_cli.fusion.running_inputs import Judged, RunningInputs, look_ahead
 from rdmf_cli.fusion.streaming_learned import StreamingFusion
 from rdmf_cli.heads.closing_windows import ClosingWindows, FusedStretch
+from rdmf_cli.heads.moment_decode import told_score
 from rdmf_cli.heads.running_relevance import RunningRelevance
 from rdmf_cli.moments import Moment, Relevance
 from rdmf_cli.pipeline.calibration import Calibration
@@ -85,6 +86,10 @@ class LearnedFollowing:
     def relevance(self, number: int) -> Relevance:
         """See Following."""
         return Relevance(float(self._relevances[number]), self._network.config.cutoff)
+
+    def score(self, moment: Moment, relevance: Relevance) -> float:
+        """See Following."""
+        return told_score(moment.score * relevance.score)
 
     def _fused(self, judged: Judged) -> Fused:
         distance, is_cut = (x.expand(self._num_queries, -1) for x in (judged.distance, judged.is_cut))

@@ -77,6 +77,10 @@ class PatternFollowing:
         found = self._calibration.relevance(encoded.vectors[one], self._best[one], encoded.generality[one])
         return Relevance(float(found[0]), CUTOFF)
 
+    def score(self, moment: Moment, relevance: Relevance) -> float:
+        """See Following."""
+        return moment.score * relevance.score
+
     def _settled(self, found: tuple[State, torch.Tensor]) -> list[tuple[int, Moment]]:
         state, evidence = found
         count = state.v.shape[1]

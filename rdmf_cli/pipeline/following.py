@@ -60,3 +60,7 @@ class Following(Protocol):
     def relevance(self, number: int) -> Relevance:
         """Of query `number`, by all that is known now."""
         ...
+
+    def score(self, moment: Moment, relevance: Relevance) -> float:
+        """Of a moment that came out, as a search has it, given the relevance of its query."""
+        ...

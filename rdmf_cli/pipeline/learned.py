@@ -7,7 +7,7 @@ nothing is cut into windows and nothing is stitched (heads/moment_decode.py).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,7 +19,13 @@ from rdmf_cli.fusion.inputs import INPUT_NAMES, Batch, Inputs, batch_of, snippet
 from rdmf_cli.fusion.learned import Fused, ReactionDiffusionFusion
 from rdmf_cli.fusion.trace import Trace, preferred_wavelength_s
 from rdmf_cli.heads.decode import Timeline
-from rdmf_cli.heads.moment_decode import MomentDecodeConfig, moments_from, relevance_from, saliency_from
+from rdmf_cli.heads.moment_decode import (
+    MomentDecodeConfig,
+    moments_from,
+    relevance_from,
+    saliency_from,
+    told_score,
+)
 from rdmf_cli.heads.moments import Found
 from rdmf_cli.model_folder import named_model
 from rdmf_cli.moment_model import MomentNetwork
@@ -152,6 +158,7 @@ class LearnedMode:
         relevance = relevance_from(found, row, config.relevance_scale)
         moments = moments_from(found, row, timeline, config=DECODE, relevance=relevance)
         moments = [moment for moment in moments if moment.score >= LEAST_SHARE * moments[0].score]
+        moments = [replace(moment, score=told_score(moment.score)) for moment in moments]
         return answer_of(
             indexed,
             encoded,

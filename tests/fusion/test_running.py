@@ -8,19 +8,9 @@ from torch import Tensor
 
 from rdmf_cli.fusion.affinity import AffinityConfig, affinity, conductance, pool_neighbours
 from rdmf_cli.fusion.running import Released, RunningAffinity
+from tests.running_videos import check_that_the_future_is_not_looked_at, unit, video
 
 CONFIG = AffinityConfig()
-
-
-def unit(*shape: int, seed: int = 0) -> Tensor:
-    rows = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.nn.functional.normalize(rows, dim=-1)
-
-
-def video(length: int) -> tuple[Tensor, Tensor]:
-    is_cut = torch.rand(length, generator=torch.Generator().manual_seed(1)) < 0.1
-    is_cut[:1] = False
-    return unit(length, 16), is_cut
 
 
 def run(features: Tensor, is_cut: Tensor, lag: int, chunk: int, bank: Tensor, warm_up: int = 0) -> list[Released]:
@@ -53,13 +43,8 @@ def test_nothing_is_lost_and_chunks_do_not_matter_for_what_is_let_go() -> None:
 
 
 def test_the_future_is_not_looked_at() -> None:
-    features, is_cut = video(60)
-    other = features.clone()
-    other[40:] = unit(20, 16, seed=9)
     bank = unit(40, 16, seed=3)
-    parts = [torch.cat([p.evidence for p in run(x, is_cut, 6, 1, bank)[:40]], dim=1) for x in (features, other)]
-    assert parts[0].shape[1] == 33  # 40 were seen, one waits for its neighbour, six lag behind
-    assert torch.equal(*parts)
+    check_that_the_future_is_not_looked_at(lambda *given: [part.evidence for part in run(*given, bank)])
 
 
 def test_warming_up() -> None:

@@ -8,23 +8,13 @@ from torch import Tensor
 
 from rdmf_cli.fusion.inputs import INPUT_NAMES, MAX_INPUT, Inputs, mean_of_nearest, snippet_inputs
 from rdmf_cli.fusion.running_inputs import Judged, RunningInputs, look_ahead
+from tests.running_videos import check_that_the_future_is_not_looked_at, unit, video
 
 NULL = {"null_mean": 0.02, "null_spread": 0.2}
 SPACING_S = 2.0
 
 
-def unit(*shape: int, seed: int = 0) -> Tensor:
-    rows = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.nn.functional.normalize(rows, dim=-1)
-
-
 QUERIES = unit(3, 16, seed=2)
-
-
-def video(length: int) -> tuple[Tensor, Tensor]:
-    is_cut = torch.rand(length, generator=torch.Generator().manual_seed(1)) < 0.1
-    is_cut[:1] = False
-    return unit(length, 16), is_cut
 
 
 def run(features: Tensor, is_cut: Tensor, lag: int, chunk: int, bank: Tensor, warm_up: int = 0) -> list[Judged]:
@@ -87,10 +77,5 @@ def test_nothing_is_lost_and_memory_is_bounded() -> None:
 
 
 def test_the_future_is_not_looked_at() -> None:
-    features, is_cut = video(60)
-    other = features.clone()
-    other[40:] = unit(20, 16, seed=9)
     bank = unit(40, 16, seed=3)
-    parts = [torch.cat([p.values for p in run(x, is_cut, 6, 1, bank)[:40]], dim=1) for x in (features, other)]
-    assert parts[0].shape[1] == 33  # 40 were seen, one waits for its neighbour, six lag behind
-    assert torch.equal(*parts)
+    check_that_the_future_is_not_looked_at(lambda *given: [part.values for part in run(*given, bank)])

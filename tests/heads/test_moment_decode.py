@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdmf_cli.heads.decode import Timeline
-from rdmf_cli.heads.moment_decode import MomentDecodeConfig, moments_from, relevance_from, saliency_from, seconds
+from rdmf_cli.heads.moment_decode import (
+    MomentDecodeConfig,
+    moments_from,
+    relevance_from,
+    saliency_from,
+    seconds,
+    told_score,
+)
 from rdmf_cli.heads.moments import Found
 
 CONFIG = MomentDecodeConfig()
@@ -188,3 +195,9 @@ def test_moments_are_proper_stretches_of_the_video(case: tuple[Found, Timeline])
 def test_constants_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         MomentDecodeConfig(**wrong)
+
+
+def test_a_score_is_told_on_the_scale_of_what_it_is_made_of() -> None:
+    assert told_score(0.6 * 0.6 * 0.6) == pytest.approx(0.6)
+    assert (told_score(0.0), told_score(1.0)) == (0.0, 1.0)
+    assert told_score(0.2) < told_score(0.21)

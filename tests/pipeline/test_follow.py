@@ -158,7 +158,7 @@ def test_a_learned_model_tells_the_moments_of_a_search(long_stream: Path) -> Non
     for answer in outcome.answers:
         own = [one for one in told if one.query.text == answer.query]
         mine = [(one.moment.start_s, one.moment.end_s) for one in own]
-        strong = [m for m in answer.moments if m.score >= answer.moments[0].score / 2]
+        strong = [m for m in answer.moments if m.score**3 >= answer.moments[0].score ** 3 / 2]
         overlaps = tiou(np.array([(m.start_s, m.end_s) for m in strong]), np.array(mine)).max(axis=1)
         assert overlaps[0] > 0.7
         assert np.mean(overlaps > 0.7) > 0.7
