@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from rdmf_cli.errors import ModelError
 from rdmf_cli.fusion.inputs import INPUT_NAMES
+from rdmf_cli.heads.moment_decode import MomentDecodeConfig
 from rdmf_cli.pipeline import learned
 from rdmf_cli.pipeline.answer import Answer, Outcome, SearchOptions
 from rdmf_cli.pipeline.calibration import calibrate
@@ -51,6 +53,8 @@ def test_answers_keep_what_they_promise(search: Search, colours: Path, mode: Lea
         assert answer.moments
         scores = [moment.score for moment in answer.moments]
         assert scores == sorted(scores, reverse=True)
+        in_time = sorted(answer.moments, key=lambda moment: moment.start_s)
+        assert all(before.end_s <= after.start_s for before, after in pairwise(in_time))
         for moment in answer.moments:
             assert 0 <= moment.start_s < moment.end_s <= answer.duration_s
             assert moment.start_s <= moment.peak_s <= moment.end_s
@@ -97,6 +101,7 @@ def test_the_network_decides_what_is_confident(search: Search, colours: Path) ->
 
 def test_slots_that_say_nothing_are_no_answer(search: Search, colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mode = LearnedMode("small", moment_folders.network_of())
+    monkeypatch.setattr(learned, "DECODE", MomentDecodeConfig())  # untrained slots lie upon each other
     monkeypatch.setattr(learned, "LEAST_SHARE", 0.0)
     everything = search(colours, mode=mode).answers[0].moments
     share = (everything[1].score / everything[0].score) ** 3  # of the products that order them
