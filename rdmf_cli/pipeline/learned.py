@@ -38,8 +38,8 @@ from rdmf_cli.pipeline.query import Encoded
 from rdmf_cli.pipeline.snippets import snippets_of
 
 DEFAULT_MODEL = "rdmf-base"
-# Moments of an answer share no time, as in pattern mode: they may be cut into clips. Evaluation keeps what overlaps less
-# than by 0.7, which gives a point of mAP and the same first moment (docs/experiments.md).
+# Moments of an answer share no time, as in pattern mode: they may be cut into clips. Evaluation keeps what overlaps by
+# less than 0.7, which gives a point of mAP and the same first moment (docs/experiments.md).
 DECODE = MomentDecodeConfig(max_overlap=0.0)
 # Of the best moment's score, from which on another one is an answer: every slot says something, most of them nothing,
 # and what is listed may be cut into clips. Not fitted.
