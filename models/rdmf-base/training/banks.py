@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Sizes:
     composites: float = 0.4  # share of train
     validation: int = 600
     heldout: int = 400
+    heldout_long: int = 200
     photos: int = 2200  # captioned train photos that are filmed
     labels: int = 50  # classes of train photos
     per_label: int = 8
@@ -36,7 +38,7 @@ class Sizes:
     dev_photos: int = 500
 
 
-SMALL = Sizes(400, 0.4, 60, 60, 80, 4, 6, 150, 80, 60)
+SMALL = Sizes(400, 0.4, 60, 60, 6, 80, 4, 6, 150, 80, 60)
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Workshop:
     seed: int
     photos: list[Photo]  # in an order of their own, the same every time
     real_s: Floats  # lengths of annotated moments
+    clips: Sequence[Source] = ()  # of real videos, for the composites of train
+    with_features: bool = False  # examples keep the encoder's own features
 
     def some(self, split: str, count: int) -> list[Photo]:
         """The first `count` captioned photos of a split."""
@@ -138,14 +142,14 @@ def caption_bank(shop: Workshop, photos: list[Photo]) -> GroupBank:
     )
 
 
-def photo_bank(shop: Workshop, photos: list[Photo]) -> GroupBank:
-    """Real photos through the encoder, with its own calibration."""
+def photo_bank(shop: Workshop, photos: list[Photo], clips: Sequence[Source] = ()) -> GroupBank:
+    """Real photos, and clips, through the encoder, with its own calibration."""
     views = filmed(shop, photos)
     sources = [
         Source(row, photo.captions or label_texts(_name(photo)), "" if photo.captions else _name(photo))
         for photo, row in zip(photos, views, strict=True)
     ]
-    return composite_bank(sources, shop.encoder, shop.null())
+    return composite_bank([*sources, *clips], shop.encoder, shop.null())
 
 
 def _name(photo: Photo) -> str:

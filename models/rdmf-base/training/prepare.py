@@ -1,14 +1,22 @@
 """Everything the learned fusion is trained and measured on, as packs: one file per set, made once.
 
-    python models/rdmf-base/training/prepare.py --data ../shared/data --work work/base [--small]
+    python models/rdmf-base/training/prepare.py --data ../shared/data --work work/base [--small] [--features]
+        [--clips train.jsonl --clip-features features/]
 
 Sets (rdmf_cli/learn/datasets/packs.py reads them):
 
-- train.npz: simulated timelines from captions of train photos (60 %) and composite videos of train photos (40 %)
+- train.npz: simulated timelines from captions of train photos (60 %) and composite videos of train photos (40 %); one
+  in 250 is longer than five minutes, up to an hour
 - validation.npz: the same, half and half, of dev photos and their captions
 - heldout-composites.npz: composite videos of test photos, whose like no training has seen
+- heldout-long.npz: such videos of 2.5 minutes to an hour
 - heldout-pairs.npz: timelines of real CLIP pairs, half ViT-B/32 on Flickr8k, half Marqo-FashionCLIP on products
 - development.npz: the development videos with their queries, sampled as `rdmf search` does
+
+--features keeps the encoder's own features in the packs, for fusion.input = "features"; then all of train and
+validation are composites. --clips takes annotated windows of real videos into the composites of train: annotations in
+the layout of QVHighlights, and the folder that `rdmf extract` made of their videos with the same encoder. None are
+used for what ships: the only real videos at hand are the development set.
 
 A set that is there and was made by the same code from the same settings and weights is kept; vectors of photos and
 captions are kept in WORK/cache by the encoder's fingerprint. Whatever changes, running this again is enough.
@@ -23,6 +31,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +58,9 @@ from rdmf_cli.errors import ModelError, RdmfError  # noqa: E402
 from rdmf_cli.fusion.inputs import snippet_inputs  # noqa: E402
 from rdmf_cli.learn.datasets.examples import Example  # noqa: E402
 from rdmf_cli.learn.datasets.packs import pack_facts, save_pack  # noqa: E402
+from rdmf_cli.learn.synthetic.clips import clip_sources  # noqa: E402
 from rdmf_cli.learn.synthetic.composites import HELD_OUT, SEEN  # noqa: E402
+from rdmf_cli.learn.synthetic.layouts import LayoutConfig  # noqa: E402
 from rdmf_cli.learn.synthetic.timelines import Floats, GroupBank, TimelineConfig, timeline_example  # noqa: E402
 from rdmf_cli.pipeline.answer import SearchOptions  # noqa: E402
 from rdmf_cli.pipeline.index import index_video  # noqa: E402
@@ -65,6 +76,7 @@ CODE = (
     "fusion/inputs.py",
 )
 FILMED = TimelineConfig(confusion=(0.2, 2.0))  # photos are easier than frames of a video
+HOURS = LayoutConfig(hour_share=0.004)  # a long one costs a batch of its own
 
 
 # --- sets -------------------------------------------------------------------------------------------------------------
@@ -73,6 +85,7 @@ FILMED = TimelineConfig(confusion=(0.2, 2.0))  # photos are easier than frames o
 def timelines(
     shop: Workshop, bank: GroupBank, config: TimelineConfig, count: int, name: str, seed: int
 ) -> Iterator[Example]:
+    config = replace(config, keep_features=shop.with_features)
     started = time.perf_counter()
     for number in range(count):
         yield timeline_example(bank, shop.real_s, config, shop.seed * 1000 + seed, number, name)
@@ -82,27 +95,34 @@ def timelines(
 
 def train(shop: Workshop) -> list[Example]:
     sizes = shop.sizes
-    composites = round(sizes.train * sizes.composites)
+    composites = sizes.train if shop.with_features else round(sizes.train * sizes.composites)
     words = caption_bank(shop, shop.some("train", sizes.groups))
-    pictures = photo_bank(shop, shop.some("train", sizes.photos) + shop.labelled())
+    pictures = photo_bank(shop, shop.some("train", sizes.photos) + shop.labelled(), shop.clips)
     return [
-        *timelines(shop, words, TimelineConfig(), sizes.train - composites, "timeline", 1),
-        *timelines(shop, pictures, SEEN, composites, "composite", 2),
+        *timelines(shop, words, TimelineConfig(HOURS), sizes.train - composites, "timeline", 1),
+        *timelines(shop, pictures, replace(SEEN, layout=HOURS), composites, "composite", 2),
     ]
 
 
 def validation(shop: Workshop) -> list[Example]:
     photos = shop.some("dev", shop.sizes.dev_photos)
-    half = shop.sizes.validation // 2
+    count = shop.sizes.validation
+    simulated = 0 if shop.with_features else count // 2
     return [
-        *timelines(shop, caption_bank(shop, photos), TimelineConfig(), half, "timeline", 3),
-        *timelines(shop, photo_bank(shop, photos), FILMED, half, "composite", 4),
+        *timelines(shop, caption_bank(shop, photos), TimelineConfig(), simulated, "timeline", 3),
+        *timelines(shop, photo_bank(shop, photos), FILMED, count - simulated, "composite", 4),
     ]
 
 
 def heldout_composites(shop: Workshop) -> list[Example]:
     bank = photo_bank(shop, shop.some("test", shop.sizes.test_photos))
     return list(timelines(shop, bank, HELD_OUT, shop.sizes.heldout, "composite", 5))
+
+
+def heldout_long(shop: Workshop) -> list[Example]:
+    bank = photo_bank(shop, shop.some("test", shop.sizes.test_photos))
+    config = replace(HELD_OUT, layout=LayoutConfig(hour_share=1.0))
+    return list(timelines(shop, bank, config, shop.sizes.heldout_long, "long", 8))
 
 
 def heldout_pairs(shop: Workshop) -> list[Example]:
@@ -124,9 +144,10 @@ def development(shop: Workshop) -> list[Example]:
         indexed = index_video(folder / video, encoder=shop.encoder, store=shop.store, options=SearchOptions())
         features, timeline = snippets_of(indexed.features, indexed.sample_fps)
         own = [row for row in rows if row["vid"] == video]
+        words = shop.encoder.encode_texts([row["query"] for row in own])
         inputs = snippet_inputs(
             torch.from_numpy(features),
-            torch.from_numpy(shop.encoder.encode_texts([row["query"] for row in own])),
+            torch.from_numpy(words),
             torch.from_numpy(null.bank),
             torch.from_numpy(timeline.is_cut),
             timeline.spacing_s,
@@ -150,6 +171,8 @@ def development(shop: Workshop) -> list[Example]:
                     spacing_s=timeline.spacing_s,
                     windows=np.interp(windows_s, edges_s, np.arange(len(edges_s))).astype(np.float32),
                     saliency=inside.any(axis=1).astype(np.float32),
+                    features=features.astype(np.float16) if shop.with_features else None,
+                    words=words[i].astype(np.float16) if shop.with_features else None,
                     text=row["query"],
                     cut_at=cut_at,
                 )
@@ -161,6 +184,7 @@ SETS: dict[str, Callable[[Workshop], list[Example]]] = {
     "development": development,
     "heldout-pairs": heldout_pairs,
     "heldout-composites": heldout_composites,
+    "heldout-long": heldout_long,
     "validation": validation,
     "train": train,
 }
@@ -183,7 +207,8 @@ def identity(shop: Workshop) -> str:
     script = "".join(
         file.read_text(encoding="utf-8") for file in (Path(__file__), Path(__file__).with_name("banks.py"))
     )
-    settings = repr((shop.sizes, shop.seed, CAMERA, SEEN, FILMED, HELD_OUT))
+    clips = [digest(source.views.tobytes().hex(), *source.texts) for source in shop.clips]
+    settings = repr((shop.sizes, shop.seed, shop.with_features, clips, CAMERA, SEEN, FILMED, HELD_OUT))
     return digest(shop.encoder.fingerprint, settings, script, *code)
 
 
@@ -214,8 +239,13 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--train", type=int, help="examples to train on; default 6000")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--features", action="store_true", help="keep features; all examples are composites")
+    parser.add_argument("--clips", type=Path, help="annotated windows of real videos to take into the composites")
+    parser.add_argument("--clip-features", type=Path, help="their features, by `rdmf extract`")
     parser.add_argument("--small", action="store_true", help="a small one of everything, to try it out")
     asked = parser.parse_args()
+    if (asked.clips is None) != (asked.clip_features is None):
+        parser.error("--clips and --clip-features go together")
     torch.set_num_threads(1)
     settings = load_settings(encoder=asked.encoder)
     encoder = open_encoder(settings.encoder, models_folder=settings.models, device="cpu", offline=True)
@@ -223,10 +253,17 @@ def main() -> None:
     random.Random(asked.seed).shuffle(photos)
     sizes = SMALL if asked.small else Sizes(**({"train": asked.train} if asked.train else {}))
     asked.work.mkdir(parents=True, exist_ok=True)
+    clips = []
+    if asked.clips is not None:
+        clips = clip_sources(asked.clips, asked.clip_features, encoder=encoder.fingerprint, views=CAMERA.views)
     with Store.open(asked.work / "cache" / "store") as store:
         lengths = annotated_lengths(asked.data)
-        shop = Workshop(asked.data, asked.work, encoder, store, sizes, asked.seed, photos, lengths)
-        for name in asked.sets:
+        shop = Workshop(
+            asked.data, asked.work, encoder, store, sizes, asked.seed, photos, lengths, clips, asked.features
+        )
+        # Real pairs and captions alone have no frames that one encoder saw.
+        names = [name for name in asked.sets if not (asked.features and name == "heldout-pairs")]
+        for name in names:
             make(shop, name)
 
 

@@ -50,6 +50,10 @@ class Sampling:
 DENSE = Sampling(0.5, 0.7, 48.0, (0.64, 0.08, 0.24, 0.04))  # as `rdmf search` samples short videos
 MIDDLE = Sampling(1.0, 0.15, 75.0, (0.40, 0.35, 0.12, 0.13))
 SPARSE = Sampling(2.0, 0.15, 140.0, (0.20, 0.60, 0.05, 0.15))  # as QVHighlights
+# Long videos: lengths of 300 snippets to the hour are equally likely on a logarithmic scale. `rdmf search` looks at the
+# second kind less often.
+MINUTES = Sampling(0.5, 0.0, 600.0, (0.55, 0.10, 0.15, 0.20))
+HOUR = Sampling(1.0, 0.0, 3600.0, (0.35, 0.25, 0.05, 0.35))
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class LayoutConfig:
     num_snippets: tuple[int, int] = (20, 160)
     long_share: float = 0.05  # of videos, of up to `max_snippets`
     max_snippets: int = 300
+    hour_share: float = 0.0  # of videos, of `max_snippets` up to an hour, sampled as a search samples them
     most_of_it: float = 0.6  # share of the video that windows never pass together, but for `whole`
     window_counts: tuple[float, ...] = (0.8, 0.13, 0.04, 0.02, 0.01)  # chance of 1, 2, 3, ... windows
     several_shots: float = 0.25  # chance that a window goes on across the shots of its style
@@ -157,13 +162,8 @@ class Layout:
 def draw_layout(rng: np.random.Generator, config: LayoutConfig, real_s: Floats) -> Layout:
     """One layout. real_s (L,): lengths of annotated moments in seconds, drawn from as they are."""
     style = config.styles[_choice(rng, [style.weight for style in config.styles])]
-    sampling = config.samplings[_choice(rng, [sampling.weight for sampling in config.samplings])]
+    sampling, count = _sampled(rng, config)
     spacing_s = sampling.spacing_s
-    count = round(rng.lognormal(np.log(sampling.duration_s), config.duration_spread) / spacing_s)
-    if rng.random() < config.long_share:
-        count = int(rng.integers(config.num_snippets[1], config.max_snippets + 1))
-    else:
-        count = int(np.clip(count, *config.num_snippets))
     end_s = count * spacing_s
     spans = _spans(rng, config, sampling, real_s, end_s)
     shots = _shots(rng, config, style, spans, end_s)
@@ -175,6 +175,20 @@ def draw_layout(rng: np.random.Generator, config: LayoutConfig, real_s: Floats) 
     windows = np.asarray(spans, np.float32) / spacing_s if matches else np.zeros((0, 2), np.float32)
     cuts = _detected(rng, config, shots, joins, flashes, count, spacing_s)
     return Layout(style, spacing_s, count, shots, joins, cuts, flashes, windows.astype(np.float32), matches)
+
+
+def _sampled(rng: np.random.Generator, config: LayoutConfig) -> tuple[Sampling, int]:
+    """How often a video is looked at, and how many snippets that gives."""
+    if config.hour_share and rng.random() < config.hour_share:
+        shortest_s = config.max_snippets * MINUTES.spacing_s
+        length_s = float(np.exp(rng.uniform(np.log(shortest_s), np.log(HOUR.duration_s))))
+        sampling = MINUTES if length_s <= MINUTES.duration_s else HOUR
+        return sampling, round(length_s / sampling.spacing_s)
+    sampling = config.samplings[_choice(rng, [sampling.weight for sampling in config.samplings])]
+    count = round(rng.lognormal(np.log(sampling.duration_s), config.duration_spread) / sampling.spacing_s)
+    if rng.random() < config.long_share:
+        return sampling, int(rng.integers(config.num_snippets[1], config.max_snippets + 1))
+    return sampling, int(np.clip(count, *config.num_snippets))
 
 
 def _choice(rng: np.random.Generator, weights: tuple[float, ...] | list[float]) -> int:

@@ -50,6 +50,15 @@ def unit(x: Floats) -> Floats:
     return np.asarray(x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9), np.float32)
 
 
+def along(views: Floats, places: NDArray[np.float64]) -> Floats:
+    """Points of a path: views (V, D) of unit length, places (n,) in [0, V - 1] → (n, D) of unit length."""
+    if len(views) == 1:
+        return np.repeat(views, len(places), axis=0)
+    lower = np.minimum(places.astype(int), len(views) - 2)
+    share = (places - lower)[:, None]
+    return unit((1 - share) * views[lower] + share * views[lower + 1])
+
+
 def render(
     rng: np.random.Generator,
     layout: Layout,
@@ -94,10 +103,7 @@ def _camera(rng: np.random.Generator, views: Floats, count: int, config: MotionC
     start, end = rng.random(2)
     if rng.random() < config.static:
         end = start
-    places = np.linspace(start, end, count) * (len(views) - 1)
-    lower = np.minimum(places.astype(int), len(views) - 2)
-    share = (places - lower)[:, None]
-    return unit((1 - share) * views[lower] + share * views[lower + 1])
+    return along(views, np.linspace(start, end, count) * (len(views) - 1))
 
 
 def _presence(rng: np.random.Generator, count: int, spacing_s: float) -> Floats:

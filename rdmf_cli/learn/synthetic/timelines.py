@@ -41,9 +41,9 @@ class TimelineConfig:
     most_alike: float = 0.6  # groups nearer than this (cosine of their means) may mean the same, and never meet
     most_alike_label: float = 0.45  # the same where the query names a class and not one picture
     bank_size: tuple[int, int] = (80, 300)  # background queries, as many as there are
-    background_share: float = (
-        0.6  # of timelines that compare with ordinary queries, if the bank has some; else captions
-    )
+    # Share of timelines that compare with ordinary queries, if the bank has some; else with captions.
+    background_share: float = 0.6
+    keep_features: bool = False  # for input = "features"; half precision, as the store keeps them
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +139,13 @@ def timeline_example(
         query,
         _null(rng, bank, encoder, cast, config),
         bank.sentences[cast.query],
+        keep_features=config.keep_features,
     )
 
 
-def _example(name: str, layout: Layout, features: Floats, query: Floats, null: Null, text: str) -> Example:
+def _example(
+    name: str, layout: Layout, features: Floats, query: Floats, null: Null, text: str, *, keep_features: bool
+) -> Example:
     inputs = snippet_inputs(
         torch.from_numpy(features),
         torch.from_numpy(query),
@@ -161,6 +164,8 @@ def _example(name: str, layout: Layout, features: Floats, query: Floats, null: N
         spacing_s=layout.spacing_s,
         windows=layout.windows,
         saliency=layout.saliency(),
+        features=features.astype(np.float16) if keep_features else None,
+        words=query[0].astype(np.float16) if keep_features else None,
         text=text,
         cut_at=layout.cut_at,
     )

@@ -125,6 +125,18 @@ def test_lengths_of_snippets_stay_in_bounds_and_some_videos_are_long():
     assert 0.3 < np.mean(counts > 40) < 0.7
 
 
+def test_long_videos_reach_from_minutes_to_an_hour_and_are_sampled_as_a_search_does():
+    layouts = drawn(80, LayoutConfig(hour_share=1.0))
+    lengths_s = np.array([layout.num_snippets * layout.spacing_s for layout in layouts])
+    assert lengths_s.min() >= 150 - 1
+    assert 3000 < lengths_s.max() <= 3600
+    assert 300 < np.median(lengths_s) < 1200
+    assert {layout.spacing_s for layout in layouts if layout.num_snippets * layout.spacing_s > 600} == {1.0}
+    assert {layout.spacing_s for layout in layouts if layout.num_snippets * layout.spacing_s <= 600} == {0.5}
+    some = drawn(400, LayoutConfig(hour_share=0.1))
+    assert 0.05 < np.mean([layout.num_snippets > LayoutConfig.max_snippets for layout in some]) < 0.15
+
+
 def test_one_take_has_hardly_a_cut():
     config = LayoutConfig(styles=(ONE_TAKE,), false_cut=0, flash=0)
     kinds = [join.kind for layout in drawn(60, config) for join in layout.joins]

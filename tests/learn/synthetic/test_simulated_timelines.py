@@ -90,6 +90,22 @@ def test_an_example_is_a_function_of_seed_and_number():
     assert first.values.shape != other.values.shape or not np.array_equal(first.values, other.values)
 
 
+def test_features_are_kept_where_a_model_wants_to_see_them():
+    one = examples(3, TimelineConfig())[2]
+    seen = examples(3, TimelineConfig(keep_features=True))[2]
+    assert one.features is None
+    assert one.words is None
+    assert seen.features is not None
+    assert seen.words is not None
+    np.testing.assert_array_equal(one.values, seen.values)
+    features, words = seen.features.astype(np.float32), seen.words.astype(np.float32)
+    assert features.shape == (len(seen.values), len(words))
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=2e-3)
+    ranks = np.argsort(np.argsort(features @ words)) / len(features)
+    rank_in_video = seen.values[:, INPUT_NAMES.index("rank_in_video")]
+    assert np.corrcoef(ranks, rank_in_video)[0, 1] > 0.99
+
+
 def test_a_strong_encoder_tells_more_apart_than_a_weak_one():
     weak, strong = (TimelineConfig(strength=(s, s), sharpened=share) for s, share in ((0.2, 0.0), (0.97, 1.0)))
     assert separation(weak) < 0.6 * separation(strong)
