@@ -10,7 +10,8 @@ Everything goes through the store and `Library` as in the product; only the enco
 the promises of the design. Wall times depend on the load that the machine line tells; CPU time is what the process
 itself used.
 
-`queries` asks every development query of all development videos at once. A hit counts if it is in the video that the
+`queries` asks every development query of all development videos at once, by the trained model that comes with the
+product and by pattern mode. A hit counts if it is in the video that the
 query was written for; other videos may show the same and then count as wrong. See the notes under the table.
 """
 
@@ -142,10 +143,12 @@ def measure_searches(folder: Path, dim: int) -> dict[str, float]:
     """In a process of its own: opening, memory, and the time of each query."""
     import faiss  # noqa: F401  importing it is not opening a library
 
+    from rdmf_cli.pipeline.learned import open_mode
     from rdmf_cli.pipeline.library import Library, LibraryOptions
+    from rdmf_cli.settings import load_settings
     from rdmf_cli.store import Store
 
-    encoder = Stub(dim)
+    encoder: Any = Stub(dim)
     with Store.open(folder / "store") as store:
         Library.open(store, encoder)  # the calibration is made once
         memory = rss_mib()
@@ -158,22 +161,30 @@ def measure_searches(folder: Path, dim: int) -> dict[str, float]:
             for segment, counts in library._parts:
                 segment.search(vector, 256, counts)
         result["memory_mib"] = rss_mib() - memory
-        nearest, whole, cpu, videos = [], [], [], []
-        for number in [*range(WARM_UP), *range(NUM_QUERIES)]:
-            used = time.process_time()
-            answer = library.search(encoded, number, options)
-            cpu.append(time.process_time() - used)
-            nearest.append(answer.nearest_s)
-            whole.append(answer.total_s)
-            videos.append(len(answer.answers))
-        for name, values in (("nearest", nearest), ("whole", whole), ("cpu", cpu)):
-            p50, p95 = np.percentile(values[WARM_UP:], [50, 95])
-            result |= {f"{name}_p50_ms": 1000 * p50, f"{name}_p95_ms": 1000 * p95}
-        result["videos_in_answer"] = float(np.mean(videos))
+        result |= search_times(library, encoded, options)
         result["process_mib"] = rss_mib()
+        library.mode = open_mode("auto", load_settings().models, encoder)
+        result |= {f"learned_{name}": value for name, value in search_times(library, encoded, options).items()}
         result["codes_mib"] = library.num_snippets * dim * 2 / 2**20
         result["snippets"] = library.num_snippets
         result["clustered"] = float(sum(s.num_rows for s, _ in library._parts if s.is_clustered))
+    return result
+
+
+def search_times(library: Any, encoded: Any, options: Any) -> dict[str, float]:
+    """Wall and CPU time of every query, in the mode of the library."""
+    nearest, whole, cpu, videos = [], [], [], []
+    for number in [*range(WARM_UP), *range(NUM_QUERIES)]:
+        used = time.process_time()
+        answer = library.search(encoded, number, options)
+        cpu.append(time.process_time() - used)
+        nearest.append(answer.nearest_s)
+        whole.append(answer.total_s)
+        videos.append(len(answer.answers))
+    result = {"videos_in_answer": float(np.mean(videos))}
+    for name, values in (("nearest", nearest), ("whole", whole), ("cpu", cpu)):
+        p50, p95 = np.percentile(values[WARM_UP:], [50, 95])
+        result |= {f"{name}_p50_ms": 1000 * p50, f"{name}_p95_ms": 1000 * p95}
     return result
 
 
@@ -277,10 +288,20 @@ Figure = Callable[[dict[str, float]], float]
 ROWS: tuple[tuple[str, Figure, str, str, Callable[[float], bool] | None], ...] = (
     ("nearest snippets and videos, p50", lambda f: f["nearest_p50_ms"], "ms", "<= 50", lambda x: x <= 50),
     ("nearest snippets and videos, p95", lambda f: f["nearest_p95_ms"], "ms", "<= 150", lambda x: x <= 150),
-    ("whole search with fusion of candidates, p50", lambda f: f["whole_p50_ms"], "ms", "<= 50", lambda x: x <= 50),
-    ("whole search with fusion of candidates, p95", lambda f: f["whole_p95_ms"], "ms", "<= 150", lambda x: x <= 150),
-    ("CPU time of a whole search, p50", lambda f: f["cpu_p50_ms"], "ms", "", None),
-    ("videos in an answer, mean", lambda f: f["videos_in_answer"], "", "", None),
+    ("whole search in pattern mode, p50", lambda f: f["whole_p50_ms"], "ms", "<= 50", lambda x: x <= 50),
+    ("whole search in pattern mode, p95", lambda f: f["whole_p95_ms"], "ms", "<= 150", lambda x: x <= 150),
+    ("whole search with the learned model, p50", lambda f: f["learned_whole_p50_ms"], "ms", "<= 50", lambda x: x <= 50),
+    (
+        "whole search with the learned model, p95",
+        lambda f: f["learned_whole_p95_ms"],
+        "ms",
+        "<= 150",
+        lambda x: x <= 150,
+    ),
+    ("CPU time of a whole search in pattern mode, p50", lambda f: f["cpu_p50_ms"], "ms", "", None),
+    ("CPU time of a whole search with the learned model, p50", lambda f: f["learned_cpu_p50_ms"], "ms", "", None),
+    ("videos in an answer in pattern mode, mean", lambda f: f["videos_in_answer"], "", "", None),
+    ("videos in an answer with the learned model, mean", lambda f: f["learned_videos_in_answer"], "", "", None),
     ("recall@100 of the index against exact", lambda f: f["recall_at_100"], "", ">= 0.97", lambda x: x >= 0.97),
     ("codes", lambda f: f["codes_mib"], "MiB", "", None),
     (
@@ -327,32 +348,33 @@ def scale_table(figures: dict[str, dict[str, float]]) -> str:
 
 
 def ask_all(data: Path) -> dict[str, Any]:
-    """Every query of the file on all its videos at once."""
+    """Every query of the file on all its videos at once, in both modes."""
     from rdmf_cli.encoders import open_encoder
     from rdmf_cli.media.probe import find_videos
     from rdmf_cli.pipeline.answer import SearchOptions
     from rdmf_cli.pipeline.index import index_video
+    from rdmf_cli.pipeline.learned import open_mode
     from rdmf_cli.pipeline.library import Library, LibraryOptions
+    from rdmf_cli.pipeline.modes import PATTERN_MODE
     from rdmf_cli.settings import load_settings
     from rdmf_cli.store import Store
 
     rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines() if line.strip()]
     settings = load_settings(encoder="lite")
     encoder = open_encoder("lite", models_folder=settings.models, device="cpu", offline=True)
-    with tempfile.TemporaryDirectory(prefix="rdmf-library-") as name, Store.open(Path(name)) as store:
+    with tempfile.TemporaryDirectory(prefix="rdmf-library-") as folder, Store.open(Path(folder)) as store:
         for video in find_videos(data.parent):
             index_video(video, encoder=encoder, store=store, options=SearchOptions())
-        library = Library.open(store, encoder)
-        encoded = library.encode([row["query"] for row in rows])
         options = LibraryOptions(top=24, per_video=2, show_all=True, merge=False)
-        answers = [library.search(encoded, number, options) for number in range(len(rows))]
-        return {
-            "num_videos": library.num_videos,
-            "num_snippets": library.num_snippets,
-            "num_queries": len(rows),
-            **retrieval(rows, answers),
-            **pictures(library, data.parent, store, encoder),
-        }
+        modes = {"learned": open_mode("auto", settings.models, encoder), "pattern": PATTERN_MODE}
+        found: dict[str, Any] = {"num_queries": len(rows)}
+        for name, mode in modes.items():
+            library = Library.open(store, encoder, mode=mode)
+            encoded = library.encode([row["query"] for row in rows])
+            answers = [library.search(encoded, number, options) for number in range(len(rows))]
+            found[name] = {**retrieval(rows, answers), **pictures(library, data.parent)}
+            found |= {"num_videos": library.num_videos, "num_snippets": library.num_snippets}
+        return found
 
 
 def retrieval(rows: list[dict[str, Any]], answers: list[Any]) -> dict[str, float]:
@@ -384,7 +406,7 @@ def _is_right(hit: Any, row: dict[str, Any]) -> bool:
     return bool(hit.answer.info.path.name == row["vid"] and overlap >= 0.5)
 
 
-def pictures(library: Any, folder: Path, store: Any, encoder: Any) -> dict[str, float]:
+def pictures(library: Any, folder: Path) -> dict[str, float]:
     """A frame of each video, every 5 s, as the query: is its video first, and is it confident?"""
     from rdmf_cli.media.probe import find_videos, probe
     from rdmf_cli.pipeline.library import LibraryOptions
@@ -408,18 +430,23 @@ def pictures(library: Any, folder: Path, store: Any, encoder: Any) -> dict[str, 
     }
 
 
+QUERY_ROWS = (
+    ("video R@1, {num_answerable} queries with a match", "video_r1"),
+    ("video R@5", "video_r5"),
+    ("moment R1@0.5: first hit, in the right video", "moment_r1"),
+    ("moment R5@0.5: any of the first five", "moment_r5"),
+    ("queries with a match in their video that show a hit", "shown_answerable"),
+    ("queries without a match in their video that show a hit", "shown_others"),
+    ("a frame as the query ({num_pictures}): its video is first", "picture_r1"),
+    ("a frame as the query: shown as a match", "picture_shown"),
+)
+
+
 def queries_table(figures: dict[str, Any]) -> str:
-    rows = [
-        [f"video R@1, {figures['num_answerable']} queries with a match", f"{figures['video_r1']:.1f} %"],
-        ["video R@5", f"{figures['video_r5']:.1f} %"],
-        ["moment R1@0.5: first hit, in the right video", f"{figures['moment_r1']:.1f} %"],
-        ["moment R5@0.5: any of the first five", f"{figures['moment_r5']:.1f} %"],
-        ["queries with a match in their video that show a hit", f"{figures['shown_answerable']:.1f} %"],
-        ["queries without a match in their video that show a hit", f"{figures['shown_others']:.1f} %"],
-        [f"a frame as the query ({figures['num_pictures']}): its video is first", f"{figures['picture_r1']:.1f} %"],
-        ["a frame as the query: shown as a match", f"{figures['picture_shown']:.1f} %"],
-    ]
-    return table([f"{figures['num_videos']} videos, {figures['num_snippets']} snippets, encoder lite", ""], rows)
+    learned, pattern = figures["learned"], figures["pattern"]
+    rows = [[text.format_map(learned), f"{learned[name]:.1f} %", f"{pattern[name]:.1f} %"] for text, name in QUERY_ROWS]
+    what = f"{figures['num_videos']} videos, {figures['num_snippets']} snippets, encoder lite"
+    return table([what, "learned", "pattern mode"], rows)
 
 
 NOTES = """How duplicates count: a query's right video is the one that it was written for, and only that one; chance is

@@ -7,6 +7,7 @@ nothing is cut into windows and nothing is stitched (heads/moment_decode.py).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,7 +117,8 @@ class LearnedMode:
         found: list[list[Answer]] = [[] for _ in videos]
         for group in _groups(asked):
             batch = batch_of([one.item for one in group])
-            fused, heard = self.network.answer(batch)
+            with _one_thread():
+                fused, heard = self.network.answer(batch)
             for row, one in enumerate(group):
                 timeline = prepared[one.place][1]
                 trace = self._trace(batch, fused, row, timeline) if explain else None
@@ -192,6 +194,20 @@ class LearnedMode:
         if not isinstance(fusion, ReactionDiffusionFusion):
             return ()
         return tuple(preferred_wavelength_s(system, spacing_s) for system in fusion.systems(spacing_s))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The network is hundreds of small operations: waking threads that sleep (settings.share_cores) costs more.
+
+    Measured on two cores: docs/experiments.md. The setting is the calling thread's own, so encoding is not touched.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _groups(asked: Sequence[_Asked]) -> Iterator[list[_Asked]]:

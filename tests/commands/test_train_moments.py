@@ -146,18 +146,23 @@ def test_events_for_tensorboard(tmp_path: Path, rdmf: Rdmf):
 
 
 @pytest.mark.slow
-def test_killed_for_good_and_started_again_it_gives_the_same_weights(tmp_path: Path):
-    recipe = set_up(tmp_path, RECIPE.replace("epochs = 2\nrounds = 2", "epochs = 60\nrounds = 60"))
+@pytest.mark.parametrize("devices", [1, 2])
+def test_killed_for_good_and_started_again_it_gives_the_same_weights(tmp_path: Path, devices: int):
+    """Two devices: two processes that share each batch, on the CPU here, over gloo and not over NCCL."""
+    if devices > 1:
+        pytest.importorskip("lightning_fabric")
+    longer = f"epochs = 60\nrounds = 60\ndevices = {devices}"
+    recipe = set_up(tmp_path, RECIPE.replace("epochs = 2\nrounds = 2", longer))
     command = [sys.executable, "-m", "rdmf_cli", "train", str(recipe), "--out"]
     kept = tmp_path / ".killed.training" / "seed-0.safetensors"
-    with subprocess.Popen([*command, str(tmp_path / "killed")], start_new_session=True) as process:
+    with subprocess.Popen([*command, str(tmp_path / "killed"), "--device", "cpu"], start_new_session=True) as process:
         until = time.monotonic() + 120
         while not _rounds(kept) > 3 and process.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     assert 3 < _rounds(kept) < 60
     for name in ("killed", "whole"):
-        subprocess.run([*command, str(tmp_path / name)], check=True, capture_output=True)
+        subprocess.run([*command, str(tmp_path / name), "--device", "cpu"], check=True, capture_output=True)
     killed, whole = (load_moments(tmp_path / name).state_dict() for name in ("killed", "whole"))
     assert all(torch.equal(killed[name], whole[name]) for name in whole)
     assert not list(tmp_path.glob(".*.training"))
