@@ -41,8 +41,9 @@ from rdmf_cli.store.nearest import DamagedIndex, Segment
 __all__ = ["Library", "LibraryAnswer", "LibraryHit", "LibraryOptions", "Twin", "index_problem", "refresh"]
 
 _MORE_VIDEOS = 24  # candidates beyond what would fill the ranking
-_ALIKE = 0.88  # of the way from unrelated pictures to equal ones, from which two show the same
-_LEAST_JUDGED = 8  # videos that a mode with a relevance of its own answers, however short the ranking
+_ALIKE = 0.85  # of the way from unrelated pictures to equal ones, from which two show the same
+# Videos that a mode with a relevance of its own answers, however short the ranking; up to 12 gave the same answers.
+_LEAST_JUDGED = 4
 _ROUNDING = 0.004  # by which half precision may change a cosine
 _DOUBT = 0.02  # beyond that, the index has something else than the features
 _NO_RATE = Fraction(25)

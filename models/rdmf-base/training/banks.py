@@ -25,15 +25,15 @@ CAMERA = CameraConfig()
 class Sizes:
     """How much of everything."""
 
-    train: int = 6000
+    train: int = 16000
     composites: float = 0.4  # share of train
     validation: int = 600
     heldout: int = 400
     heldout_long: int = 200
-    photos: int = 2200  # captioned train photos that are filmed
-    labels: int = 50  # classes of train photos
+    photos: int = 5000  # captioned train photos that are filmed
+    labels: int = 100  # classes of train photos
     per_label: int = 8
-    groups: int = 3000  # captioned train photos whose captions make timelines
+    groups: int = 6000  # captioned train photos whose captions make timelines
     test_photos: int = 1000
     dev_photos: int = 500
 

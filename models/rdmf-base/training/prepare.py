@@ -237,7 +237,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "work/base")
     parser.add_argument("--encoder", default="lite")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
-    parser.add_argument("--train", type=int, help="examples to train on; default 6000")
+    parser.add_argument("--train", type=int, help="examples to train on; default 16000")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--features", action="store_true", help="keep features; all examples are composites")
     parser.add_argument("--clips", type=Path, help="annotated windows of real videos to take into the composites")
