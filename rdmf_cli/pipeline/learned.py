@@ -110,6 +110,12 @@ class LearnedMode:
         explain: bool = False,
     ) -> list[list[Answer]]:
         """See Mode."""
+        with _one_thread():
+            return self._answers(videos, encoded, calibration, max_moments, explain)
+
+    def _answers(
+        self, videos: Sequence[Indexed], encoded: Encoded, calibration: Calibration, max_moments: int, explain: bool
+    ) -> list[list[Answer]]:
         prepared = [snippets_of(indexed.features, indexed.sample_fps) for indexed in videos]
         asked: list[_Asked] = []
         for place, (rows, timeline) in enumerate(prepared):
@@ -117,8 +123,7 @@ class LearnedMode:
         found: list[list[Answer]] = [[] for _ in videos]
         for group in _groups(asked):
             batch = batch_of([one.item for one in group])
-            with _one_thread():
-                fused, heard = self.network.answer(batch)
+            fused, heard = self.network.answer(batch)
             for row, one in enumerate(group):
                 timeline = prepared[one.place][1]
                 trace = self._trace(batch, fused, row, timeline) if explain else None
@@ -198,7 +203,7 @@ class LearnedMode:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """The network is hundreds of small operations: waking threads that sleep (settings.share_cores) costs more.
+    """An answer is hundreds of small operations: waking threads that sleep (settings.share_cores) costs more.
 
     Measured on two cores: docs/experiments.md. The setting is the calling thread's own, so encoding is not touched.
     """

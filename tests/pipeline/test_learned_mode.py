@@ -115,6 +115,24 @@ def test_moments_can_be_limited(search: Search, colours: Path, mode: LearnedMode
     assert len(search(colours, max_moments=1, mode=mode).answers[0].moments) == 1
 
 
+def test_one_thread_answers_and_the_others_are_as_before(
+    search: Search, colours: Path, mode: LearnedMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[int] = []
+    answers = mode.network.answer
+    monkeypatch.setattr(
+        mode.network, "answer", lambda batch: (inside.append(torch.get_num_threads()), answers(batch))[1]
+    )
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        search(colours, QUERIES[:1], mode=mode)
+        assert inside == [1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_curves_behind_an_answer(search: Search, colours: Path, mode: LearnedMode) -> None:
     red, _ = search(colours, QUERIES[:2], mode=mode, explain=True).answers
     trace = red.trace
