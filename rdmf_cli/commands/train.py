@@ -124,18 +124,22 @@ def _moments(recipe: Any, base: Path, folder: Path, settings: Settings, chosen: 
     from rdmf_cli.learn.engine import open_engine
     from rdmf_cli.learn.moments.run import train_moments
     from rdmf_cli.learn.moments.sets import load_sets
+    from rdmf_cli.learn.moments.start import first_weights
     from rdmf_cli.progress import SILENT
 
     if chosen.compare:
         raise UsageError("--compare is for recipes of kind affect", hint="python -m benchmarks.fusion compares fusions")
     check_folder(folder)
+    start = first_weights(recipe, base, settings.models)
     computing = "cpu" if settings.device == "auto" else settings.device
     engine = open_engine(computing, recipe.training.precision, recipe.training.devices)
     engine.launch()
     with console.rich_progress() as shown:
         progress = shown if engine.number == 0 else SILENT
         sets = load_sets(recipe, base, progress)
-        report = train_moments(recipe, sets, folder, engine=engine, events=chosen.tensorboard, progress=progress)
+        report = train_moments(
+            recipe, sets, folder, start=start, engine=engine, events=chosen.tensorboard, progress=progress
+        )
     return Done(report, _print_moments, 'search VIDEO "QUERY"') if engine.number == 0 else None
 
 

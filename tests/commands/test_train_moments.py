@@ -136,6 +136,25 @@ def test_options_of_the_other_kind_are_refused(tmp_path: Path, rdmf: Rdmf):
     assert (done.code, "is no model folder" in done.err) == (6, True)
 
 
+def test_fine_tuning_begins_with_a_trained_model(tmp_path: Path, rdmf: Rdmf):
+    recipe = set_up(tmp_path, num_train=8)
+    assert rdmf("train", str(recipe), "--out", str(tmp_path / "first")).code == 0
+    recipe.write_text(f'{RECIPE}start = "first"\n', encoding="utf-8")
+    done = rdmf("train", str(recipe), "--out", str(tmp_path / "tuned"), "--json")
+    assert done.code == 0, done.err
+    said, before = json.loads(done.out), json.loads((tmp_path / "first" / "metrics.json").read_text())
+    assert said["history"][0]["loss"] < before["history"][0]["loss"]
+    assert said["seeds"][0]["map"] >= before["seeds"][0]["map"]
+    assert "It began with `first`" in (tmp_path / "tuned" / "README.md").read_text(encoding="utf-8")
+    recipe.write_text(f'{RECIPE}start = "nowhere"\n', encoding="utf-8")
+    done = rdmf("train", str(recipe), "--out", str(tmp_path / "other"))
+    assert (done.code, done.out, done.err.count("\n")) == (4, "", 2)
+    assert not (tmp_path / "other").exists()
+    recipe.write_text(f'{RECIPE.replace("channels = 4", "channels = 6")}start = "first"\n', encoding="utf-8")
+    done = rdmf("train", str(recipe), "--out", str(tmp_path / "other"))
+    assert (done.code, "fusion.channels is 4 there" in done.err) == (2, True)
+
+
 def test_events_for_tensorboard(tmp_path: Path, rdmf: Rdmf):
     pytest.importorskip("tensorboard")
     done = rdmf(

@@ -65,6 +65,7 @@ def card(recipe: MomentRecipe, metrics: dict[str, Any], pictures: tuple[str, ...
         "",
         _WHAT,
         f"Kept: seed {metrics['seed']}, step {metrics['step']}. mAP of each seed in the rounds: {seeds}.",
+        *([f"It began with `{plan.start}`, which is step 0."] if plan.start else []),
         f"Batch {plan.batch_size}, learning rate {plan.learning_rate:g}, precision {plan.precision}.",
         *_picture(CURVES, "Curves", pictures),
         "",

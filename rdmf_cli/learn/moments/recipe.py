@@ -42,6 +42,7 @@ class MomentDataConfig:
 class MomentTraining:
     """How it is learned."""
 
+    start: str = ""  # a trained model of the same shape that it begins with, such as "rdmf-base"; "": from nothing
     seeds: tuple[int, ...] = (0,)  # the best by validation mAP is kept
     epochs: int = 30
     steps: int = 0  # above 0: as many steps, whatever epochs says

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from rdmf_cli.learn.curves import draw_curves
 from rdmf_cli.learn.datasets.examples import Example
@@ -44,12 +46,14 @@ def train_moments(
     sets: MomentSets,
     folder: Path,
     *,
+    start: Mapping[str, Tensor] | None = None,
     engine: Engine | None = None,
     events: Path | None = None,
     progress: Progress = SILENT,
 ) -> MomentReport:
     """Train all seeds, keep the best one in `folder`. events: folder for TensorBoard. Raises OutputError, ModelError.
 
+    start: weights that every seed begins with.
     A training that was stopped goes on where it was when it is called again with the same recipe and examples.
     """
     engine = engine or PlainEngine()
@@ -68,6 +72,7 @@ def train_moments(
             config,
             recipe,
             seed,
+            start=start,
             engine=engine,
             state_file=state_folder / f"seed-{seed}.safetensors",
             events_folder=events / f"seed-{seed}" if events else None,

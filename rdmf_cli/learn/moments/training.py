@@ -11,7 +11,7 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Run:
     network: MomentNetwork
     optimizer: torch.optim.AdamW
     best: State = field(default_factory=dict)
-    best_round: int = -1
+    best_round: int = -1  # none yet: those it began with are
     best_value: float = -math.inf
     history: list[dict[str, Any]] = field(default_factory=list)  # per round: step, losses, validation figures
 
@@ -62,7 +62,7 @@ class Trained:
 
     network: MomentNetwork
     seed: int
-    step: int  # after which they were taken
+    step: int  # after which they were taken; 0: those it began with were the best
     steps: int  # that were done
     value: float  # of the figure that chose them
     history: tuple[dict[str, Any], ...]
@@ -129,6 +129,7 @@ def train(
     recipe: MomentRecipe,
     seed: int,
     *,
+    start: Mapping[str, Tensor] | None = None,
     engine: Engine | None = None,
     state_file: Path | None = None,
     events_folder: Path | None = None,
@@ -136,19 +137,23 @@ def train(
 ) -> Trained:
     """Train one seed, going on from `state_file` if that belongs to the same training. Raises OutputError.
 
-    Raises ModelError if the loss stops being a number.
+    `start`: weights to begin with. Raises ModelError if the loss stops being a number.
     """
     engine = engine or PlainEngine()
     torch.manual_seed(seed)
     network = build(config)
+    if start is not None:
+        network.load_state_dict(start)
     run = Run(network, _optimizer(network, recipe.training))
     wrapped, optimizer = engine.setup(network, run.optimizer)
     plan = Plan(training, recipe.training, seed, engine.num_processes)
-    identity = _identity(training, validation, config, recipe, seed) if state_file is not None else ""
+    identity = _identity(training, validation, network, recipe, seed) if state_file is not None else ""
     if state_file is not None:
         _go_on(run, state_file, identity)
         engine.wait()
     judged = spread_out(validation, recipe.training.validation_examples)
+    if start is not None and not run.history:
+        _keep_if_better(run, _measured(run, judged, engine))  # what only makes it worse is not kept
     progress.start(f"training, seed {seed}", plan.total, "steps")
     progress.advance(plan.end_of(run.round - 1) if run.round else 0)
     with Events(events_folder if engine.number == 0 else None) as events:
@@ -163,7 +168,7 @@ def train(
                 save_state(state_file, identity, network, run.optimizer, run.best, facts)
     progress.finish()
     network.load_state_dict(run.best)
-    best_step = int(run.history[run.best_round]["step"])
+    best_step = int(run.history[run.best_round]["step"]) if run.best_round >= 0 else 0
     done = int(run.history[-1]["step"])
     return Trained(network.eval().cpu(), seed, best_step, done, run.best_value, tuple(run.history))
 
@@ -239,12 +244,24 @@ def _round(
 
 def _judge(run: Run, validation: Sequence[Example], losses_row: dict[str, Any], engine: Engine) -> None:
     """Measure on the validation examples; keep the weights if they are the best so far."""
-    found: Figures = figures(network_answers(run.network, validation, engine.device), validation)
-    value = main_figure(found)
-    if value > run.best_value:
-        run.best_value, run.best_round = value, run.round
-        run.best = {name: tensor.detach().clone() for name, tensor in run.network.state_dict().items()}
+    found = _measured(run, validation, engine)
+    if _keep_if_better(run, found):
+        run.best_round = run.round
     run.history.append({**losses_row, **found})
+
+
+def _measured(run: Run, validation: Sequence[Example], engine: Engine) -> Figures:
+    return figures(network_answers(run.network, validation, engine.device), validation)
+
+
+def _keep_if_better(run: Run, found: Figures) -> bool:
+    """Keep the weights as they are if nothing so far had a better main figure."""
+    value = main_figure(found)
+    if value <= run.best_value:
+        return False
+    run.best_value = value
+    run.best = {name: tensor.detach().clone() for name, tensor in run.network.state_dict().items()}
+    return True
 
 
 def _mixed(seed: int, number: int) -> int:
@@ -261,14 +278,20 @@ def _go_on(run: Run, file: Path, identity: str) -> None:
 
 
 def _identity(
-    training: Sequence[Example], validation: Sequence[Example], config: MomentConfig, recipe: MomentRecipe, seed: int
+    training: Sequence[Example],
+    validation: Sequence[Example],
+    network: MomentNetwork,
+    recipe: MomentRecipe,
+    seed: int,
 ) -> str:
-    """What a state must agree in to be gone on from: recipe, seed and examples."""
+    """What a state must agree in to be gone on from: recipe, seed, examples, and the weights that it began with."""
     table = copy.deepcopy(to_table(recipe))
     table["training"].pop("seeds")
     for name in ("tests", "about"):
         table["data"].pop(name)
-    digest = hashlib.sha256(json.dumps([table, to_table(config), seed, torch.__version__]).encode())
+    digest = hashlib.sha256(json.dumps([table, to_table(network.config), seed, torch.__version__]).encode())
+    for value in network.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
     for example in (*training, *validation):
         digest.update(example.name.encode())
         arrays = (example.values, example.query, example.distance, example.is_cut, example.cut_at, example.windows)

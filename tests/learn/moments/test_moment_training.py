@@ -98,6 +98,32 @@ def test_a_state_of_something_else_starts_anew(tmp_path: Path):
     assert same(anew(), whole)
 
 
+def test_it_goes_on_from_weights_that_were_trained():
+    first = undisturbed()
+    later = run(
+        moment_examples.recipe(epochs=1, rounds=1, learning_rate=1e-5), start=first.network.state_dict(), seed=3
+    )
+    fresh = run(moment_examples.recipe(epochs=1, rounds=1, learning_rate=1e-5), seed=3)
+    assert later.history[0]["loss"] < 0.8 * fresh.history[0]["loss"]
+    assert later.value >= first.value
+
+
+def test_weights_that_training_only_makes_worse_are_kept_as_they_were():
+    first = undisturbed()
+    spoilt = run(moment_examples.recipe(epochs=1, rounds=1, learning_rate=3.0), start=first.network.state_dict())
+    assert spoilt.step == 0
+    assert spoilt.value == first.value
+    assert same(spoilt, first)
+
+
+def test_a_state_of_other_first_weights_is_not_gone_on_from(tmp_path: Path):
+    """The recipe names them only."""
+    recipe, file = moment_examples.recipe(epochs=2, rounds=2), tmp_path / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, state_file=file, progress=Kill(5), start=undisturbed().network.state_dict())
+    assert same(run(recipe, state_file=file), run(recipe))
+
+
 def test_patience_ends_it():
     recipe = moment_examples.recipe(epochs=40, rounds=40, patience=2, learning_rate=1e-6)
     trained = run(recipe, training=TRAINING[:8])
