@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rdmf_cli.fusion.baselines import build_fusion
 from rdmf_cli.fusion.config import Fused, FusionConfig
@@ -26,9 +26,11 @@ class MomentConfig:
     query_names: tuple[str, ...] = QUERY_NAMES
     encoder: str = ""  # only for fusion.input = "features": the one encoder that it fits
     encoder_fingerprint: str = ""
-    # The calibrated statistic ("relevance" of QUERY_NAMES) joins the relevance logit with this weight, after training:
+    # The calibrated statistic ("evidence" of QUERY_NAMES) joins the relevance logit with this weight, after training:
     # what made-up videos teach of absolute cosines fails on real ones, the statistic holds (docs/experiments.md).
     statistic_share: float = 0.5
+    # In the same way each snippet's own evidence ("absolute" of INPUT_NAMES) joins the saliency logit.
+    saliency_share: float = 0.0
     relevance_scale: tuple[float, ...] = (1.0, 0.0)  # slope and offset on the relevance logit, fitted on validation
     cutoff: float = 0.5  # calibrated probability from which on an answer counts as a match
     weights_sha256: str = ""  # of model.safetensors beside it; filled in when saved
@@ -44,8 +46,9 @@ class MomentConfig:
             raise ValueError("the model was trained on other inputs than this rdmf computes")
         if len(self.relevance_scale) != 2 or not self.relevance_scale[0] > 0:
             raise ValueError("relevance_scale is a slope above 0 and an offset")
-        if not 0 <= self.statistic_share < float("inf"):
-            raise ValueError(f"statistic_share is 0 or more, not {self.statistic_share:g}")
+        for name in ("statistic_share", "saliency_share"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} is 0 or more, not {getattr(self, name):g}")
         if not 0 <= self.cutoff <= 1:
             raise ValueError(f"cutoff lies in [0, 1], not {self.cutoff:g}")
 
@@ -71,12 +74,19 @@ class MomentNetwork(nn.Module):
         return fused, found
 
     def answer(self, batch: Batch, num_steps: int | None = None) -> tuple[Fused, Found]:
-        """`forward` without gradients, in evaluation mode, the statistic joined to the relevance."""
+        """`forward` without gradients, in evaluation mode, the evidence joined to relevance and saliency."""
         self.eval()
         with torch.inference_mode():
             fused, found = self(batch, num_steps)
-            statistic = batch.query[:, self.config.query_names.index("relevance")]
-            return fused, found._replace(relevance=found.relevance + self.config.statistic_share * statistic)
+            statistic = batch.query[:, self.config.query_names.index("evidence")]
+            return fused, found._replace(
+                relevance=found.relevance + self.config.statistic_share * statistic,
+                saliency=found.saliency + torch.where(batch.valid, self.lift(batch.values), 0.0),
+            )
+
+    def lift(self, values: Tensor) -> Tensor:
+        """What joins the saliency logits: values (B, T, N) → (B, T)."""
+        return self.config.saliency_share * values[..., self.config.input_names.index("absolute")]
 
     @property
     def num_parameters(self) -> int:

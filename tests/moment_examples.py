@@ -31,7 +31,8 @@ def example(number: int, seed: int = 0, *, spacing_s: float = 2.0) -> Example:
         values[start:end, affinity] += 4
         saliency[start:end] = 1
         is_cut[[start - 1, end - 1]] = True
-        query[QUERY_NAMES.index("relevance")] += 2
+        for name in ("relevance", "evidence"):
+            query[QUERY_NAMES.index(name)] += 2
     distance = np.abs(rng.standard_normal(length - 1)).astype(np.float32) * 0.3
     return Example(
         name=f"{seed}-{number}",

@@ -14,18 +14,20 @@ from rdmf_cli.model_folder import Papers
 from rdmf_cli.moment_model import MomentConfig, MomentNetwork, build
 from rdmf_cli.moment_weights import save_moments
 from tests import broken
+from tests.reactions import awake
 
 SMALL = MomentConfig(
     fusion=FusionConfig(hidden=16, channels=4, num_steps=4, blocks=2),
     head=HeadConfig(num_slots=4, hidden=16, value_dim=8, edge_dim=8),
     relevance_scale=(1.0, 4.0),  # sure of everything
+    saliency_share=0.5,
 )
 
 
 def network_of(config: MomentConfig = SMALL) -> MomentNetwork:
     """An untrained network, the same one each time."""
     torch.manual_seed(3)
-    return build(config)
+    return awake(build(config))
 
 
 def saved(folder: Path, config: MomentConfig = SMALL) -> Path:

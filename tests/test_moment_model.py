@@ -12,6 +12,7 @@ from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES, Batch
 from rdmf_cli.heads.moments import HeadConfig
 from rdmf_cli.moment_model import MomentConfig, build
 from rdmf_cli.records import from_table, to_table
+from tests.reactions import awake
 
 SMALL = MomentConfig(
     fusion=FusionConfig(hidden=16, channels=8, heads=2, num_steps=2),
@@ -70,7 +71,7 @@ def test_a_stored_configuration_builds_the_same_network() -> None:
 
 
 def test_the_number_of_steps_may_differ_when_used() -> None:
-    network = build(SMALL)
+    network = awake(build(SMALL))
     given = batch([20])
     few, many = (network.answer(given, num_steps=steps)[0].sequence for steps in (2, 6))
     assert few.equal(network.answer(given)[0].sequence)
@@ -111,6 +112,19 @@ def test_an_answer_joins_the_statistic_to_the_relevance() -> None:
     network = build(replace(SMALL, statistic_share=0.5))
     _, found = network.eval()(whole)
     _, said = network.answer(whole)
-    torch.testing.assert_close(said.relevance, found.relevance + 0.5 * whole.query[:, QUERY_NAMES.index("relevance")])
+    torch.testing.assert_close(said.relevance, found.relevance + 0.5 * whole.query[:, QUERY_NAMES.index("evidence")])
     with pytest.raises(ValueError, match="statistic_share"):
         replace(SMALL, statistic_share=-1.0)
+
+
+def test_an_answer_joins_the_evidence_of_each_snippet_to_its_saliency() -> None:
+    torch.manual_seed(0)
+    whole = batch([12, 9])
+    network = build(replace(SMALL, saliency_share=2.0))
+    _, found = network.eval()(whole)
+    _, said = network.answer(whole)
+    lift = 2 * whole.values[..., INPUT_NAMES.index("absolute")]
+    torch.testing.assert_close(said.saliency[whole.valid], (found.saliency + lift)[whole.valid])
+    assert torch.equal(said.saliency[~whole.valid], found.saliency[~whole.valid])
+    with pytest.raises(ValueError, match="saliency_share"):
+        replace(SMALL, saliency_share=-1.0)

@@ -63,7 +63,7 @@ class _Baseline(nn.Module, ABC):
 
 
 class LocalFusion(_Baseline):
-    """`none`: local mixing only, as often as the others have blocks; twice, since there is nothing between them."""
+    """`none`: local mixing only, twice a block: RDMF without its reactions."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__(config)

@@ -6,6 +6,7 @@ facts of a query, B items of a batch. Everything is linear in T.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ QUERY_NAMES: tuple[str, ...] = (
     "peak",  # the highest "along_video"
     "log_duration",  # of the video in minutes
     "log_snippets",  # of T / 75
+    "evidence",  # log of the mean of exp("absolute" · SHARPNESS), over SHARPNESS: see `evidence`
 )
 CONTRASTS_S = (2.0, 8.0, 32.0)  # windows of the three contrasts
 MAX_INPUT = 6.0  # no input is further from 0
@@ -55,6 +57,7 @@ MAX_INPUT = 6.0  # no input is further from 0
 AFFINITY = AffinityConfig()
 BEST = 3
 GENERALITY_SHARE = 0.5
+SHARPNESS = 3.0  # null deviations by which pictures that answer are taken to lie above others; measured, not fitted
 _NEAREST = 3
 _SAME_QUERY = 0.999  # cosine from which two queries count as one
 LEAST_DISTANCE = 1e-3  # the median neighbour distance counts for at least this much: a still video is no shaky one
@@ -163,6 +166,7 @@ def snippet_inputs(
         (spread(parts.against_bank, dim=1) / parts.typical).clamp(min=1e-2).log(),
         parts.along_video.amax(dim=1),
         *common[:, None].expand(-1, len(queries)),
+        evidence(absolute),
     ]
     both = bounded(torch.stack(values, dim=-1)), bounded(torch.stack(facts, dim=-1))
     return Inputs(*both, distance.float(), is_cut, spacing_s)
@@ -286,6 +290,17 @@ def contrast(x: Tensor, window: float) -> Tensor:
 def mean_of_best(x: Tensor) -> Tensor:
     """Mean of the three highest along the last axis, or of all if there are fewer."""
     return x.topk(min(BEST, x.shape[-1]), dim=-1).values.mean(dim=-1)
+
+
+def evidence(x: Tensor) -> Tensor:
+    """Whether any of T snippets answers, x (..., T) in null deviations → (...).
+
+    If what answers lies μ deviations above what does not, exp(μ x − μ²/2) is how much likelier a snippet at x answers
+    than not, and the mean over the snippets how much likelier it is that one of them does than that none does. So an
+    hour, in which the best of thousands is high by chance, needs a better one than a minute; the mean of the best three
+    knows nothing of that. This is the logarithm of that mean, without the constant, over μ = SHARPNESS.
+    """
+    return ((SHARPNESS * x).logsumexp(dim=-1) - math.log(x.shape[-1])) / SHARPNESS
 
 
 def margin(cosines: Tensor, bank_cosines: Tensor) -> Tensor:

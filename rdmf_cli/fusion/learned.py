@@ -1,10 +1,13 @@
 """The learned reaction-diffusion fusion: what each snippet says of the query feeds a bank of Gray–Scott channels.
 
-    h        = embedding of the inputs                              (B, T, H)
+    h        = embedding of the inputs, then local mixing           (B, T, H)
     u₀, v₀, s, g, e = linear maps of h, per channel                 (B, C, T)
     c_{t+½}  = exp(−d²/κ²) · leak^[cut] · σ(e_t + e_{t+1})          (B, C, T-1)
     u, v     = N Strang steps, shared weights                       (B, C, T)
-    h        ← h + W [u, v],  then local mixing                     `blocks` times
+    h        ← h + W [u, v],  then local mixing
+
+and from the first mixing on once more, `blocks` times. W starts at 0: at first it is local mixing alone, the baseline
+`none`, and what the reaction gives is learned into it.
 
 The reaction is where query and video meet: catalysis g decides what is amplified. Each channel prefers a wavelength in
 seconds, hence a length of moment, at any sampling rate. Cost O(N T C); nothing is T × T and nothing is pooled over the
@@ -107,6 +110,8 @@ class ReactionBlock(nn.Module):
         self.norm = nn.LayerNorm(config.hidden)
         self.drive = nn.Linear(config.hidden, 4 * count)  # what becomes u₀, evidence, g, e
         self.readout = nn.Linear(2 * count, config.hidden)
+        nn.init.zeros_(self.readout.weight)
+        nn.init.zeros_(self.readout.bias)
         # log κ, in units of the video's median distance; and the logit of what crosses a cut.
         self.reach = nn.Parameter(torch.linspace(0.7, 1.8, count))
         self.leak = nn.Parameter(torch.linspace(-6.0, -1.0, count)[torch.randperm(count)])
@@ -175,6 +180,7 @@ class ReactionDiffusionFusion(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = Embedding(config)
+        self.first_mixings = nn.ModuleList(LocalMixing(config) for _ in range(config.blocks))
         self.reactions = nn.ModuleList(ReactionBlock(config) for _ in range(config.blocks))
         self.mixings = nn.ModuleList(LocalMixing(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.hidden)
@@ -186,7 +192,8 @@ class ReactionDiffusionFusion(nn.Module):
         """num_steps: other than the configuration's."""
         x = self.embedding(batch)
         u = v = x.new_zeros(())
-        for reaction, mixing in zip(self.reactions, self.mixings, strict=True):
+        for first, reaction, mixing in zip(self.first_mixings, self.reactions, self.mixings, strict=True):
+            x = first(x, batch.valid)
             change, u, v = reaction(x, batch, num_steps)
             x = mixing(x + change, batch.valid)
         sequence = torch.where(batch.valid[..., None], self.norm(x), 0.0)

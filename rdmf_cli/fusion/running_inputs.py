@@ -25,6 +25,7 @@ from rdmf_cli.fusion.inputs import (
     LEAST_DISTANCE,
     QUERY_NAMES,
     RANK_STEPS,
+    SHARPNESS,
     bounded,
     contrast,
     margin,
@@ -93,6 +94,7 @@ class RunningInputs:
         self._ranks = _Ranks(len(queries))
         self._best, self._bank_best = (bank.new_zeros(len(x), 0) for x in (queries, bank))  # cosines
         self._peak = bank.new_full((len(queries), 1), -torch.inf)  # the highest pooled score
+        self._evidence = bank.new_full((len(queries), 1), -torch.inf)  # log of the sum of exp(SHARPNESS · absolute)
         self._distances = bank.new_zeros(0)
         none, no_cut = bank.new_zeros(0, bank.shape[1]), torch.zeros(0, dtype=torch.bool)
         self._waiting = _Waiting(none, none, bank.new_zeros(len(queries), 0), bank.new_zeros(0), no_cut)
@@ -120,6 +122,8 @@ class RunningInputs:
             return
         cosines, bank_cosines = self._queries @ features.T, self._bank @ features.T
         self._ranks.add(cosines)
+        self._evidence = torch.cat((self._evidence, SHARPNESS * self._absolute(cosines)), dim=1)
+        self._evidence = self._evidence.logsumexp(dim=1, keepdim=True)
         self._best, self._bank_best = (
             _top(torch.cat(pair, dim=1)) for pair in ((self._best, cosines), (self._bank_best, bank_cosines))
         )
@@ -187,14 +191,18 @@ class RunningInputs:
         cosines = self._queries @ own.features.T
         scale = self._alone.scale if len(self._bank) > 1 else 1.0
         contrasts = [contrast(self._scores, window_s / self._spacing_s)[:, mine] / scale for window_s in CONTRASTS_S]
-        null_mean, null_spread = self._null
         return {
             **self._standardised(self._alone, own.features, self._scores[:, mine], "_alone"),
             "rank_in_video": self._ranks.of(cosines),
             "rank_in_bank": rank_in_bank(cosines, self._bank @ own.features.T),
             **dict(zip(("contrast_short", "contrast_middle", "contrast_long"), contrasts, strict=True)),
-            "absolute": (cosines - GENERALITY_SHARE * self._generality[:, None] - null_mean) / null_spread,
+            "absolute": self._absolute(cosines),
         }
+
+    def _absolute(self, cosines: Tensor) -> Tensor:
+        """Cosines (Q, n) less half the generality, in null deviations."""
+        null_mean, null_spread = self._null
+        return (cosines - GENERALITY_SHARE * self._generality[:, None] - null_mean) / null_spread
 
     def _edges(self, distance: Tensor, is_cut: Tensor, count: int, *, last: bool) -> dict[str, Tensor]:
         """distance, is_cut (count + 1,) to the one before, of the next snippet too unless this is the `last`."""
@@ -222,19 +230,18 @@ class RunningInputs:
         seen = self._pooled.num_seen
         if not seen:
             return none[:, None].expand(-1, len(QUERY_NAMES)).float()
-        null_mean, null_spread = self._null
-        best = mean_of_best(self._best)
         spread, peak, typical = none, none, none.new_ones(())
         if len(self._bank) > 1:
             spread, typical = self._pooled.spread, self._pooled.typical.clamp(min=1e-4)
             peak = self._pooled.along_video(self._peak).squeeze(1)
         facts = {
-            "relevance": (best - GENERALITY_SHARE * self._generality - null_mean) / null_spread,
+            "relevance": mean_of_best(self._absolute(self._best)),
             "margin": margin(self._best, self._bank_best),
             "spread": (spread / typical).clamp(min=1e-2).log(),
             "peak": peak,
             "log_duration": none + math.log(seen * self._spacing_s / 60),
             "log_snippets": none + math.log(seen / 75),
+            "evidence": (self._evidence.squeeze(1) - math.log(seen)) / SHARPNESS,
         }
         return bounded(torch.stack([facts[name] for name in QUERY_NAMES], dim=-1))
 

@@ -1,4 +1,4 @@
-"""The learned fusion on a stream: each block is a reaction stream and a convolution that waits for its neighbours.
+"""The learned fusion on a stream: each block is a reaction stream between two convolutions that wait for neighbours.
 
 Everything else in the network is per snippet. Equal to the whole video's result, given the same inputs, up to the
 tolerance of the reaction streams: what one block gives too early reaches the next one. What a query's facts say of the
@@ -45,10 +45,11 @@ class StreamingFusion:
         steps = num_steps or fusion.config.num_steps
         self._was_fed = False
         self._blocks = []
-        for reaction, mixing in zip(fusion.reactions, fusion.mixings, strict=True):
+        for first, reaction, mixing in zip(fusion.first_mixings, fusion.reactions, fusion.mixings, strict=True):
+            assert isinstance(first, LocalMixing)
             assert isinstance(reaction, ReactionBlock)
             assert isinstance(mixing, LocalMixing)
-            self._blocks.append(_Block(reaction, mixing, self._spacing_s, steps, tolerance, chunk))
+            self._blocks.append(_Block(first, reaction, mixing, self._spacing_s, steps, tolerance, chunk))
 
     @property
     def delay_snippets(self) -> int:
@@ -91,11 +92,34 @@ class StreamingFusion:
         return Fused(self._fusion.norm(x), u, v, self._fusion.activity(v))
 
 
+class _Mixer:
+    """A local mixing: snippets wait for the neighbours that it reads, and whatever else is said of them with them."""
+
+    def __init__(self, mixing: LocalMixing, reach: int) -> None:
+        self._mixing, self.reach = mixing, reach
+        # What it reads (B, n, H) and what goes with it (B, n, ...); the first `_context` of them have been given
+        # already, and are there for their neighbours.
+        self._parts: list[Tensor] | None = None
+        self._context = 0
+
+    def push(self, fresh: list[Tensor], *, last: bool) -> list[Tensor]:
+        """fresh: x (B, n, H) and others (B, n, ...) → the same of m snippets whose neighbours are known, x mixed."""
+        parts = _joined(self._parts, fresh)
+        known = parts[0].shape[1]
+        start, stop = self._context, known if last else max(self._context, known - self.reach)
+        valid = torch.ones(parts[0].shape[:2], dtype=torch.bool)
+        x = self._mixing(parts[0], valid)[:, start:stop]
+        keep = max(0, stop - self.reach)
+        self._parts, self._context = [part[:, keep:].clone() for part in parts], stop - keep
+        return [x, *(part[:, start:stop] for part in parts[1:])]
+
+
 class _Block:
-    """One reaction and the local mixing after it."""
+    """Local mixing, one reaction, local mixing."""
 
     def __init__(
         self,
+        first: LocalMixing,
         reaction: ReactionBlock,
         mixing: LocalMixing,
         spacing_s: Tensor,
@@ -104,7 +128,8 @@ class _Block:
         chunk: int,
     ) -> None:
         config = reaction.config
-        self._reaction, self._mixing, self._spacing_s = reaction, mixing, spacing_s
+        self._reaction, self._spacing_s = reaction, spacing_s
+        self._first, self._last = (_Mixer(one, config.kernel // 2) for one in (first, mixing))
         self._stream = ReactionStream(
             reaction.bank.system(spacing_s),
             dt=config.dt,
@@ -114,44 +139,28 @@ class _Block:
             reaction=config.reaction,
             chunk=chunk,
         )
-        self._reach = config.kernel // 2
         self._flow: Tensor | None = None  # (B, C, 1) of the newest snippet
         self._waiting: list[Tensor] | None = None  # for the reaction: x (B, n, H), distance, is_cut (B, n)
-        # For the mixing: what it reads (B, n, H), u, v (B, n, C), distance, is_cut (B, n); the first `_context` of them
-        # have been given already, and are there for their neighbours.
-        self._mixable: list[Tensor] | None = None
-        self._context = 0
 
     @property
     def delay_snippets(self) -> int:
         """Of this block."""
-        return self._stream.delay_snippets + self._reach
+        return self._first.reach + self._stream.delay_snippets + self._last.reach
 
     def push(self, x: Tensor, distance: Tensor, is_cut: Tensor, *, last: bool) -> tuple[Tensor, ...]:
         """x (B, n, H), distance, is_cut (B, n) → x (B, m, H), u, v (B, C, m), distance, is_cut (B, m)."""
-        self._waiting = _joined(self._waiting, [x, distance, is_cut])
+        mixed = self._first.push([x, distance, is_cut], last=last)
+        self._waiting = _joined(self._waiting, mixed)
         u, v = torch.zeros(2, len(x), self._reaction.config.channels, 0)
-        if x.shape[1]:
-            u, v = self._stream.push(self._supply(x, distance, is_cut))
+        if mixed[0].shape[1]:
+            u, v = self._stream.push(self._supply(*mixed))
         if last:
             rest = self._stream.finish()
             u, v = torch.cat((u, rest.u), dim=-1), torch.cat((v, rest.v), dim=-1)
         count = u.shape[-1]
         ready, self._waiting = [p[:, :count] for p in self._waiting], [p[:, count:] for p in self._waiting]
-        mixable = ready[0] + self._reaction.read(u, v)
-        fresh = [mixable, u.transpose(1, 2), v.transpose(1, 2), *ready[1:]]
-        self._mixable = _joined(self._mixable, fresh)
-        return self._mixed(self._mixable, last)
-
-    def _mixed(self, parts: list[Tensor], last: bool) -> tuple[Tensor, ...]:
-        """The mixing of all snippets whose neighbours are known."""
-        known = parts[0].shape[1]
-        start, stop = self._context, known if last else max(self._context, known - self._reach)
-        valid = torch.ones(parts[0].shape[:2], dtype=torch.bool)
-        x = self._mixing(parts[0], valid)[:, start:stop]
-        _, u, v, distance, is_cut = (part[:, start:stop] for part in parts)
-        keep = max(0, stop - self._reach)
-        self._mixable, self._context = [part[:, keep:].clone() for part in parts], stop - keep
+        read = ready[0] + self._reaction.read(u, v)
+        x, u, v, distance, is_cut = self._last.push([read, u.transpose(1, 2), v.transpose(1, 2), *ready[1:]], last=last)
         return x, u.transpose(1, 2), v.transpose(1, 2), distance, is_cut
 
     def _supply(self, x: Tensor, distance: Tensor, is_cut: Tensor) -> Supply:

@@ -32,6 +32,7 @@ class FusedStretch:
 
     sequence: Tensor  # (n, H)
     activity: Tensor  # (n,)
+    lift: Tensor  # (n,) what joins the head's saliency logits (MomentNetwork.lift)
     is_cut: Tensor  # (n,) to the one before
     starts_s: Array  # (n,)
     cut_s: Array  # (n,) time of a cut before the snippet, nan where there is none
@@ -121,6 +122,7 @@ class ClosingWindows:
             valid=torch.ones(1, len(kept.starts_s), dtype=torch.bool),
             is_cut=kept.is_cut[None, 1:],
         )
+        found = found._replace(saliency=found.saliency + kept.lift)
         first_s = 0.0 if self._is_first else float(kept.starts_s[0])
         timeline = Timeline(kept.starts_s - first_s, kept.cut_s - first_s, end_s - first_s)
         moments = [

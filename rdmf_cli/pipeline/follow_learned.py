@@ -21,7 +21,7 @@ from rdmf_cli.pipeline.following import Array, FollowOptions, Rows
 from rdmf_cli.pipeline.learned import DECODE, LEAST_SHARE, LearnedMode
 from rdmf_cli.pipeline.query import Encoded
 
-_STATISTIC = QUERY_NAMES.index("relevance")
+_STATISTIC = QUERY_NAMES.index("evidence")
 
 
 class LearnedFollowing:
@@ -58,6 +58,7 @@ class LearnedFollowing:
         ]
         self._relevances: Array = np.zeros(num_queries)
         self._starts_s = self._cut_s = np.zeros(0)  # of what has not come out of the fusion
+        self._lift = torch.zeros(num_queries, 0)
 
     @property
     def delay_snippets(self) -> int:
@@ -93,6 +94,7 @@ class LearnedFollowing:
 
     def _fused(self, judged: Judged) -> Fused:
         distance, is_cut = (x.expand(self._num_queries, -1) for x in (judged.distance, judged.is_cut))
+        self._lift = torch.cat((self._lift, self._network.lift(judged.values)), dim=1)
         features = None if self._words is None else judged.features.expand(self._num_queries, -1, -1)
         return self._fusion.push(judged.values, judged.query, distance, is_cut, features, self._words)
 
@@ -102,11 +104,14 @@ class LearnedFollowing:
             return []
         starts_s, self._starts_s = self._starts_s[:count], self._starts_s[count:]
         cut_s, self._cut_s = self._cut_s[:count], self._cut_s[count:]
+        lift, self._lift = self._lift[:, :count], self._lift[:, count:].clone()
         self._judging.push(fused.sequence, fused.activity)
         self._relevances = self._judged(query)
         is_cut, told = torch.from_numpy(~np.isnan(cut_s)), []
         for number, closing in enumerate(self._closing):
-            stretch = FusedStretch(fused.sequence[number], fused.activity[number], is_cut, starts_s, cut_s)
+            stretch = FusedStretch(
+                fused.sequence[number], fused.activity[number], lift[number], is_cut, starts_s, cut_s
+            )
             told += [(number, moment) for moment in closing.push(stretch)]
         return told
 

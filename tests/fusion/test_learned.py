@@ -15,6 +15,7 @@ from rdmf_cli.fusion.config import KINDS, Fused, FusionConfig
 from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES, Batch, batch_of
 from rdmf_cli.fusion.learned import ReactionDiffusionFusion
 from rdmf_cli.fusion.stability import fastest_mode, is_turing
+from tests.reactions import awake
 
 SMALL = FusionConfig(hidden=16, channels=6, num_steps=4)
 VARIANTS = {
@@ -41,7 +42,7 @@ def item(num_snippets: int, seed: int, spacing_s: float = 2.0) -> tuple[Tensor |
 
 def made(config: FusionConfig, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return build_fusion(config).eval()
+    return awake(build_fusion(config)).eval()
 
 
 ITEMS = [item(13, 1), item(5, 2, 0.5), item(1, 3), item(2, 4)]
@@ -269,3 +270,18 @@ def test_features_are_asked_for():
 def test_weights_made_for_other_inputs_are_refused():
     with pytest.raises(ValueError, match="this version of rdmf makes"):
         build_fusion(replace(SMALL, num_inputs=len(INPUT_NAMES) - 1))
+
+
+def test_it_starts_as_local_mixing_and_its_reactions_learn():
+    torch.manual_seed(0)
+    net = build_fusion(SMALL).eval()
+    batch = batch_of(ITEMS)
+    before = net(batch).sequence
+    with torch.no_grad():
+        for reaction in net.reactions:
+            reaction.drive.weight.mul_(3)
+    torch.testing.assert_close(net(batch).sequence, before)
+    net(batch).sequence.square().mean().backward()
+    assert all(reaction.readout.weight.grad.abs().max() > 0 for reaction in net.reactions)
+    awake(net)
+    assert not torch.allclose(net(batch).sequence, before)

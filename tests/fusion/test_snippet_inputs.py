@@ -12,9 +12,12 @@ from rdmf_cli.fusion.inputs import (
     INPUT_NAMES,
     MAX_INPUT,
     QUERY_NAMES,
+    SHARPNESS,
     Inputs,
     batch_of,
     batch_of_queries,
+    evidence,
+    mean_of_best,
     mean_of_nearest,
     snippet_inputs,
 )
@@ -72,6 +75,26 @@ def test_relevance_is_the_statistic_of_the_calibration():
     deviations = fact(made(FEATURES, QUERIES, BANK, CUTS), "relevance").double().numpy()
     slope = (odds[1] - odds[0]) / (deviations[1] - deviations[0])  # the same number under the calibration's logistic
     assert odds[2] - odds[0] == pytest.approx(slope * (deviations[2] - deviations[0]), rel=1e-3)
+
+
+def test_evidence_is_the_likelihood_ratio_of_one_snippet_answering():
+    """Against the definition, with normal densities in double precision."""
+    x = torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[7] = 4.0
+    answers, others = (torch.distributions.Normal(mean, 1.0) for mean in (SHARPNESS, 0.0))
+    ratio = (answers.log_prob(x) - others.log_prob(x)).exp().mean()
+    expected = (ratio.log() + SHARPNESS**2 / 2) / SHARPNESS
+    torch.testing.assert_close(evidence(x), expected)
+    assert x.mean() < evidence(x) < x.max()
+
+
+def test_evidence_does_not_grow_with_the_length_as_the_best_snippets_do():
+    chance = torch.randn(200, 4000, generator=torch.Generator().manual_seed(0))
+    short, long = chance[:, :40], chance
+    grown = float(evidence(long).mean() - evidence(short).mean())
+    assert grown < 0.6 * float(mean_of_best(long).mean() - mean_of_best(short).mean())
+    torch.testing.assert_close(evidence(torch.cat((short, short), dim=1)), evidence(short))
+    torch.testing.assert_close(evidence(torch.full((3, 50), 1.5)), torch.full((3,), 1.5))
 
 
 @pytest.mark.parametrize("size", [1, 2, 50])

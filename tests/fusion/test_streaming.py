@@ -16,6 +16,7 @@ from rdmf_cli.fusion.learned import ReactionDiffusionFusion
 from rdmf_cli.fusion.pattern import PatternConfig, pattern_system, start_of
 from rdmf_cli.fusion.streaming import ReactionStream, State, StreamingPattern, Supply, delay_of
 from rdmf_cli.fusion.streaming_learned import StreamingFusion
+from tests.reactions import awake
 
 CONFIG = PatternConfig(num_steps=40)
 SPACING_S = 2.0
@@ -126,7 +127,7 @@ def test_steps_of_the_learned_fusion() -> None:
 def fused(config: FusionConfig, chunk: int, length: int = 90) -> tuple[float, list[int], StreamingFusion]:
     """Largest difference between a stream and the whole, and how many snippets each push gave."""
     torch.manual_seed(1)
-    fusion = ReactionDiffusionFusion(config).eval()
+    fusion = awake(ReactionDiffusionFusion(config)).eval()
     values, query = torch.randn(2, length, config.num_inputs), torch.randn(2, config.num_facts)
     distance, is_cut = 2 * torch.rand(2, length), torch.rand(2, length) < 0.05
     valid, spacing_s = torch.ones(2, length, dtype=torch.bool), torch.full((2,), SPACING_S)

@@ -30,7 +30,8 @@ def stretch_of(length: int, seed: int = 0) -> FusedStretch:
     starts_s = np.arange(length) * 0.5
     cut_s = np.where(is_cut.numpy(), starts_s - 0.1, np.nan)
     activity = torch.nn.functional.avg_pool1d(torch.rand(1, length + 4, generator=chance), 5, stride=1)[0]
-    return FusedStretch(torch.randn(length, DIM, generator=chance), activity, is_cut, starts_s, cut_s)
+    sequence, lift = torch.randn(length, DIM, generator=chance), torch.randn(length, generator=chance)
+    return FusedStretch(sequence, activity, lift, is_cut, starts_s, cut_s)
 
 
 def told(closing: ClosingWindows, stretch: FusedStretch, chunk: int) -> list[Moment]:
@@ -47,6 +48,7 @@ def whole(network: MomentHead, stretch: FusedStretch) -> list[Moment]:
             stretch.sequence[None], stretch.activity[None], query=torch.zeros(1, FACTS),
             valid=torch.ones(1, length, dtype=torch.bool), is_cut=stretch.is_cut[None, 1:],
         )  # fmt: skip
+    found = found._replace(saliency=found.saliency + stretch.lift)
     return moments_from(found, 0, Timeline(stretch.starts_s, stretch.cut_s, length * 0.5), config=CONFIG)
 
 

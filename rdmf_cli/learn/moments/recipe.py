@@ -54,11 +54,13 @@ class MomentTraining:
     warmup: float = 0.05  # share of the steps
     weight_decay: float = 1e-2
     clip: float = 1.0  # largest norm of the gradient
+    jitter: float = 0.0  # of gain and bias of each input of each example, drawn anew at every step (jitter.py)
     precision: str = "32"  # or "bf16"
     devices: int = 1  # accelerators; several need lightning-fabric
     # Of the calibrated statistic in the relevance, against the trained logit (moment_model.py): the more, the less what
     # is learned from is like what will be searched.
     statistic_share: float = 0.5
+    saliency_share: float = 0.0  # the same of each snippet's own evidence in its saliency
     validation_examples: int = 400  # in each round, at most; the weights that are kept are measured on all
 
     def __post_init__(self) -> None:
@@ -70,8 +72,10 @@ class MomentTraining:
             raise ValueError("steps and patience are at least 0, validation_examples at least 1")
         if self.learning_rate <= 0 or self.clip <= 0 or self.weight_decay < 0 or not 0 <= self.warmup < 1:
             raise ValueError("learning_rate and clip are above 0, weight_decay at least 0, warmup lies in [0, 1)")
-        if not 0 <= self.statistic_share < float("inf"):
-            raise ValueError(f"statistic_share is 0 or more, not {self.statistic_share:g}")
+        if not 0 <= self.jitter <= 2:
+            raise ValueError(f"jitter lies in [0, 2], not {self.jitter:g}")
+        if not 0 <= self.statistic_share < float("inf") or not 0 <= self.saliency_share < float("inf"):
+            raise ValueError("statistic_share and saliency_share are 0 or more")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {self.precision}")
 

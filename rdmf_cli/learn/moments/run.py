@@ -63,6 +63,7 @@ def train_moments(
         head=recipe.head,
         encoder_fingerprint=own,
         statistic_share=recipe.training.statistic_share,
+        saliency_share=recipe.training.saliency_share,
     )
     state_folder = folder.with_name(f".{folder.name}.training")
     runs = tuple(

@@ -27,6 +27,7 @@ from rdmf_cli.learn.datasets.examples import Example
 from rdmf_cli.learn.engine import Engine, PlainEngine
 from rdmf_cli.learn.moments.answers import batch_from, network_answers
 from rdmf_cli.learn.moments.figures import Figures, figures, main_figure
+from rdmf_cli.learn.moments.jitter import jittered
 from rdmf_cli.learn.moments.losses import Targets, moment_losses, targets_of
 from rdmf_cli.learn.moments.recipe import MomentRecipe, MomentTraining
 from rdmf_cli.learn.training_state import State, load_state, save_state
@@ -227,7 +228,7 @@ def _round(
             group["lr"] = learning_rate(step, plan.total, recipe.training)
         batch = batch_from(chosen).to(engine.device)
         targets = Targets._make(part.to(engine.device) for part in targets_of(chosen, batch.valid.shape[1]))
-        _, found = wrapped(batch)
+        _, found = wrapped(jittered(batch, recipe.training.jitter, (seed, step, engine.number)))
         loss = moment_losses(found, targets, valid=batch.valid, config=recipe.losses)
         optimizer.zero_grad()
         engine.backward(loss.total)

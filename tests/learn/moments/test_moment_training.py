@@ -98,6 +98,15 @@ def test_a_state_of_something_else_starts_anew(tmp_path: Path):
     assert same(anew(), whole)
 
 
+def test_jitter_does_not_disturb_going_on(tmp_path: Path):
+    recipe, file = moment_examples.recipe(epochs=2, rounds=2, jitter=0.3), tmp_path / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, state_file=file, progress=Kill(5))
+    whole = run(recipe)
+    assert same(run(recipe, state_file=file), whole)
+    assert not same(whole, run(moment_examples.recipe(epochs=2, rounds=2)))
+
+
 def test_it_goes_on_from_weights_that_were_trained():
     first = undisturbed()
     later = run(
