@@ -127,18 +127,19 @@ class Library:
         best = Relevance(0.0, CUTOFF)
         waiting = self._by_relevance(leads, encoded, number)
         # The best moment of a video scores what its relevance is, and they come in that order: as many videos as the
-        # ranking has places fill it, unless some are merged or left out. A mode that judges relevance itself may order
-        # them otherwise, so it sees a few more at first.
+        # ranking has places fill it, unless some are merged or left out. A mode that judges relevance itself may let
+        # only later ones pass, so it sees a few more at first.
         least = _LEAST_JUDGED if self.mode.judges_relevance else 1
         while batch := list(islice(waiting, max(least, options.top - len(ranked)))):
             least = 1
+            known = {video.video_id: relevance.score for video, relevance in batch}
             most, shown = self._judged(batch, encoded, number, options)
             best = max(best, most, key=lambda relevance: relevance.score)
             if not shown:
                 break
             for answer, features in shown:
                 answers[answer.video_id] = answer
-                candidates += _candidates(answer, features, options)
+                candidates += _candidates(answer, features, known[answer.video_id], options)
             ranked = rank(candidates, options.top, options.per_video, self._alike_from(options))
             if len(ranked) == options.top:
                 break
@@ -158,7 +159,7 @@ class Library:
         """The best relevance of a few videos, and the answers of those that may be shown.
 
         A mode that judges relevance itself has to answer a video before anybody knows whether it may be shown; the
-        calibration's relevance then only says which videos are answered first.
+        calibration's relevance then says in which order videos come.
         """
         if self.mode.judges_relevance:
             found = self._answered([video for video, _ in batch], encoded, number, options)
@@ -314,9 +315,11 @@ def _spec(encoder: Encoder) -> FeatureSpec:
     return FeatureSpec(encoder.name, encoder.fingerprint, encoder.dim, "")
 
 
-def _candidates(answer: Answer, features: VideoFeatures, options: LibraryOptions) -> list[Candidate]:
+def _candidates(answer: Answer, features: VideoFeatures, relevance: float, options: LibraryOptions) -> list[Candidate]:
     """Its moments that may be shown. A ranking takes few of one video; the rest would only cost time.
 
+    Videos are ordered by `relevance`, the calibration's in every mode: a learned one counts how much there is to be
+    wrong in, which says whether a video answers, and not which of two does (docs/experiments.md).
     How strong a moment is says where in its video it ranks, not whether another video answers better: measured on the
     development videos, the strength itself puts the right video first less often (docs/library-search.md).
     """
@@ -325,7 +328,7 @@ def _candidates(answer: Answer, features: VideoFeatures, options: LibraryOptions
     for moment in answer.moments[:most]:
         if moment.score < options.min_score:
             continue
-        score = answer.relevance.score * moment.score / max(answer.moments[0].score, 1e-9)
+        score = relevance * moment.score / max(answer.moments[0].score, 1e-9)
         inside = (features.times_s >= moment.start_s) & (features.times_s < moment.end_s)
         found.append(Candidate(answer.video_id, moment, score, features.features[inside]))
     return found

@@ -169,19 +169,22 @@ class Judge:
         return judged if judged.moments else as_a_whole(judged, judged.relevance)
 
 
-def test_a_mode_that_judges_relevance_decides_the_ranking(filled: Store, encoder: FakeEncoder) -> None:
+def test_a_mode_that_judges_relevance_decides_what_is_shown_and_the_calibration_in_which_order(
+    filled: Store, encoder: FakeEncoder
+) -> None:
     def found(judge: Judge, **options: Any) -> LibraryAnswer:
         library = Library.open(filled, encoder, mode=judge)
         return library.search(library.encode(["something yellow"]), 0, LibraryOptions(merge=False, **options))
 
     judge = Judge(one=0.7, two=0.65, three=0.9)
-    assert list(dict.fromkeys(names(found(judge)))) == ["three", "one", "two"]
-    assert names(found(judge, top=1)) == ["three"]  # although the calibration puts "two" first
+    assert list(dict.fromkeys(names(found(judge)))) == ["two", "one", "three"]
+    assert names(found(judge, top=1)) == ["two"]
     assert found(judge).best == Relevance(0.9, 0.6)
     doubting = found(Judge(one=0.1, two=0.2, three=0.3))
     assert (doubting.hits, doubting.best) == ((), Relevance(0.3, 0.6))
-    assert names(found(Judge(one=0.1, two=0.2, three=0.3), show_all=True))[0] == "three"
-    assert set(names(found(Judge(one=0.1, two=0.7, three=0.3)))) == {"two"}
+    assert names(found(Judge(one=0.1, two=0.2, three=0.3), show_all=True))[0] == "two"
+    assert set(names(found(Judge(one=0.1, two=0.3, three=0.7)))) == {"three"}
+    assert set(names(found(Judge(one=0.1, two=0.3, three=0.7), top=1))) == {"three"}  # the last to be asked
 
 
 def test_a_learned_mode_searches_the_library(filled: Store, encoder: FakeEncoder) -> None:
