@@ -449,8 +449,8 @@ def queries_table(figures: dict[str, Any]) -> str:
     return table([what, "learned", "pattern mode"], rows)
 
 
-SCALE_NOTES = """What misses its limit is the *whole* search. It runs the fusion of the videos whose moments it shows, some five
-of 500
+SCALE_NOTES = """\
+What misses its limit is the *whole* search. It runs the fusion of the videos whose moments it shows, some five of 500
 snippets: hundreds of small array operations, and most of its time. Finding the nearest snippets is 5 to 10 % of it."""
 
 NOTES = """How duplicates count: a query's right video is the one that it was written for, and only that one; chance is
