@@ -18,6 +18,7 @@ from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 from rich.text import Text
 
@@ -70,6 +71,8 @@ def page(file: Path) -> None:
         shown.wait_for_timeout(1500)
         shown.screenshot(path=HERE / "report.png")
         browser.close()
+    with Image.open(HERE / "report.png") as picture:
+        picture.convert("RGB").quantize(256).save(HERE / "report.png", optimize=True)
 
 
 if __name__ == "__main__":
