@@ -58,10 +58,8 @@ def _changes(states: Sequence[Tensor]) -> Array:
 @torch.no_grad()
 def watch_learned(fusion: ReactionDiffusionFusion, batch: Batch, num_steps: int | None = None) -> Formation:
     """The last block's steps on a single item. Each state is what the fusion gives with so many steps in that block."""
-    x = fusion.embedding(batch)
     steps = num_steps or fusion.config.num_steps
-    for reaction, mixing in zip(fusion.reactions[:-1], fusion.mixings[:-1], strict=True):
-        x = mixing(x + reaction(x, batch, steps)[0], batch.valid)
+    x = fusion.before_last_reaction(batch, steps)
     last = fusion.reactions[-1]
     assert isinstance(last, ReactionBlock)
     states = [

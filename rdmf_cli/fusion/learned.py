@@ -190,14 +190,19 @@ class ReactionDiffusionFusion(nn.Module):
 
     def forward(self, batch: Batch, num_steps: int | None = None) -> Fused:
         """num_steps: other than the configuration's."""
-        x = self.embedding(batch)
-        u = v = x.new_zeros(())
-        for first, reaction, mixing in zip(self.first_mixings, self.reactions, self.mixings, strict=True):
-            x = first(x, batch.valid)
-            change, u, v = reaction(x, batch, num_steps)
-            x = mixing(x + change, batch.valid)
+        x = self.before_last_reaction(batch, num_steps)
+        change, u, v = self.reactions[-1](x, batch, num_steps)
+        x = self.mixings[-1](x + change, batch.valid)
         sequence = torch.where(batch.valid[..., None], self.norm(x), 0.0)
         return Fused(sequence, u, v, torch.where(batch.valid, self.activity(v), 0.0))
+
+    def before_last_reaction(self, batch: Batch, num_steps: int | None = None) -> Tensor:
+        """What the last reaction is given, (B, T, H)."""
+        x: Tensor = self.first_mixings[0](self.embedding(batch), batch.valid)
+        for reaction, mixing, first in zip(self.reactions, self.mixings, self.first_mixings[1:], strict=False):
+            change, _, _ = reaction(x, batch, num_steps)
+            x = first(mixing(x + change, batch.valid), batch.valid)
+        return x
 
     def activity(self, v: Tensor) -> Tensor:
         """v (B, C, T) of the last block → (B, T), as `Fused` says."""

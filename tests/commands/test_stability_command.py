@@ -22,6 +22,7 @@ from rdmf_cli.moment_weights import save_moments
 from tests import videos
 from tests.commands.conftest import Done
 from tests.fakes import FakeEncoder, plain_pictures
+from tests.reactions import awake
 
 Rdmf = Callable[..., Done]
 
@@ -105,7 +106,7 @@ def test_models_that_can_not_be_shown(rdmf: Rdmf, models: Path) -> None:
 
 def test_watching_a_model_changes_nothing() -> None:
     torch.manual_seed(0)
-    fusion = ReactionDiffusionFusion(FusionConfig(hidden=16, channels=4, max_wavelength_s=20.0)).eval()
+    fusion = awake(ReactionDiffusionFusion(FusionConfig(hidden=16, channels=4, max_wavelength_s=20.0))).eval()
     batch = Batch(
         torch.randn(1, 30, len(INPUT_NAMES)), torch.randn(1, len(QUERY_NAMES)), torch.rand(1, 29),
         torch.rand(1, 29) < 0.1, torch.ones(1, 30, dtype=torch.bool), torch.tensor([1.0]),
