@@ -38,9 +38,9 @@ from rdmf_cli.learn.moments.answers import network_answers, pattern_answers
 from rdmf_cli.learn.moments.card import TITLES, shown
 from rdmf_cli.learn.moments.figures import FIGURES, Figures, figures
 from rdmf_cli.learn.moments.recipe import MomentRecipe
+from rdmf_cli.learn.moments.run import config_of
 from rdmf_cli.learn.moments.training import train
 from rdmf_cli.learn.recipe import read_recipe
-from rdmf_cli.moment_model import MomentConfig
 from rdmf_cli.progress import Silent
 from rdmf_cli.records import to_table
 
@@ -132,8 +132,7 @@ def trained(packs: Packs, recipe: MomentRecipe, variant: str, seed: int, work: P
         kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return kept
     state_file = work / f"{name}.safetensors"
-    config = MomentConfig(fusion=own.fusion, head=own.head, statistic_share=own.training.statistic_share)
-    run = train(packs.training, packs.validation, config, own, seed, state_file=state_file, progress=Dots(name))
+    run = train(packs.training, packs.validation, config_of(own), own, seed, state_file=state_file, progress=Dots(name))
     found = {
         "variant": variant,
         "seed": seed,

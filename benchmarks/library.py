@@ -11,8 +11,8 @@ the promises of the design. Wall times depend on the load that the machine line 
 itself used.
 
 `queries` asks every development query of all development videos at once, by the trained model that comes with the
-product and by pattern mode. A hit counts if it is in the video that the
-query was written for; other videos may show the same and then count as wrong. See the notes under the table.
+product and by pattern mode. A hit counts if it is in the video that the query was written for; other videos may show
+the same and then count as wrong. See the notes under the table.
 """
 
 from __future__ import annotations

@@ -25,8 +25,6 @@ from rich.text import Text
 HERE = Path(__file__).parent
 WIDTH = 84
 QUERY = "an orange cat looking at the camera"
-
-
 SIZE = {"width": 1180, "height": 720}
 
 

@@ -99,6 +99,8 @@ def test_the_shipped_size() -> None:
         ({"relevance_scale": (1.0,)}, "slope"),
         ({"relevance_scale": (0.0, 1.0)}, "slope"),
         ({"cutoff": 1.5}, "cutoff"),
+        ({"statistic_share": -1.0}, "statistic_share"),
+        ({"saliency_share": -1.0}, "saliency_share"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(wrong: dict[str, object], message: str) -> None:
@@ -106,25 +108,13 @@ def test_a_configuration_that_does_not_fit_is_refused(wrong: dict[str, object], 
         replace(SMALL, **wrong)
 
 
-def test_an_answer_joins_the_statistic_to_the_relevance() -> None:
+def test_an_answer_joins_the_evidence_to_relevance_and_saliency() -> None:
     torch.manual_seed(0)
     whole = batch([12, 9])
-    network = build(replace(SMALL, statistic_share=0.5))
+    network = build(replace(SMALL, statistic_share=0.5, saliency_share=2.0))
     _, found = network.eval()(whole)
     _, said = network.answer(whole)
     torch.testing.assert_close(said.relevance, found.relevance + 0.5 * whole.query[:, QUERY_NAMES.index("evidence")])
-    with pytest.raises(ValueError, match="statistic_share"):
-        replace(SMALL, statistic_share=-1.0)
-
-
-def test_an_answer_joins_the_evidence_of_each_snippet_to_its_saliency() -> None:
-    torch.manual_seed(0)
-    whole = batch([12, 9])
-    network = build(replace(SMALL, saliency_share=2.0))
-    _, found = network.eval()(whole)
-    _, said = network.answer(whole)
     lift = 2 * whole.values[..., INPUT_NAMES.index("absolute")]
     torch.testing.assert_close(said.saliency[whole.valid], (found.saliency + lift)[whole.valid])
     assert torch.equal(said.saliency[~whole.valid], found.saliency[~whole.valid])
-    with pytest.raises(ValueError, match="saliency_share"):
-        replace(SMALL, saliency_share=-1.0)

@@ -148,7 +148,7 @@ def snippet_inputs(
     parts = _parts(pooled, queries @ pooled.T, bank @ pooled.T)
     alone = _parts(features, cosines, bank_cosines)
     general = mean_of_nearest(queries, bank) if generality is None else generality
-    absolute = (cosines - GENERALITY_SHARE * general[:, None] - null_mean) / max(null_spread, 1e-4)
+    absolute = null_deviations(cosines, general, null_mean, null_spread)
     distance = neighbour_distance(features)
     values = [
         *(parts.affinity, parts.along_video, parts.agreement, parts.against_bank),
@@ -292,6 +292,11 @@ def mean_of_best(x: Tensor) -> Tensor:
     return x.topk(min(BEST, x.shape[-1]), dim=-1).values.mean(dim=-1)
 
 
+def null_deviations(cosines: Tensor, general: Tensor, null_mean: float, null_spread: float) -> Tensor:
+    """Cosines (Q, T) less half the generality (Q,), in null deviations: "absolute"."""
+    return (cosines - GENERALITY_SHARE * general[:, None] - null_mean) / max(null_spread, 1e-4)
+
+
 def evidence(x: Tensor) -> Tensor:
     """Whether any of T snippets answers, x (..., T) in null deviations → (...).
 
@@ -300,7 +305,12 @@ def evidence(x: Tensor) -> Tensor:
     hour, in which the best of thousands is high by chance, needs a better one than a minute; the mean of the best three
     knows nothing of that. This is the logarithm of that mean, without the constant, over μ = SHARPNESS.
     """
-    return ((SHARPNESS * x).logsumexp(dim=-1) - math.log(x.shape[-1])) / SHARPNESS
+    return evidence_of_sum((SHARPNESS * x).logsumexp(dim=-1), x.shape[-1])
+
+
+def evidence_of_sum(log_sum: Tensor, count: int) -> Tensor:
+    """`evidence` of `count` snippets from the logarithm of the sum of their exp(SHARPNESS · x), as a stream keeps it."""
+    return (log_sum - math.log(count)) / SHARPNESS
 
 
 def margin(cosines: Tensor, bank_cosines: Tensor) -> Tensor:

@@ -20,7 +20,6 @@ from rdmf_cli.fusion.inputs import (
     AFFINITY,
     BEST,
     CONTRASTS_S,
-    GENERALITY_SHARE,
     INPUT_NAMES,
     LEAST_DISTANCE,
     QUERY_NAMES,
@@ -28,8 +27,10 @@ from rdmf_cli.fusion.inputs import (
     SHARPNESS,
     bounded,
     contrast,
+    evidence_of_sum,
     margin,
     mean_of_best,
+    null_deviations,
     rank_in_bank,
 )
 from rdmf_cli.fusion.running import MOST_DISTANCES, RunningPool, RunningStandard
@@ -87,7 +88,7 @@ class RunningInputs:
         warm_up: int = 0,
     ) -> None:
         self._queries, self._bank, self._spacing_s = queries, bank, spacing_s
-        self._null, self._generality = (null_mean, max(null_spread, 1e-4)), generality
+        self._null, self._generality = (null_mean, null_spread), generality
         self._lag, self._warm_up = max(lag, 1), warm_up
         self._pool = RunningPool(bank.new_zeros(0, bank.shape[1]), AFFINITY.pooling)
         self._pooled, self._alone = (RunningStandard(queries, bank, AFFINITY) for _ in range(2))
@@ -201,8 +202,7 @@ class RunningInputs:
 
     def _absolute(self, cosines: Tensor) -> Tensor:
         """Cosines (Q, n) less half the generality, in null deviations."""
-        null_mean, null_spread = self._null
-        return (cosines - GENERALITY_SHARE * self._generality[:, None] - null_mean) / null_spread
+        return null_deviations(cosines, self._generality, *self._null)
 
     def _edges(self, distance: Tensor, is_cut: Tensor, count: int, *, last: bool) -> dict[str, Tensor]:
         """distance, is_cut (count + 1,) to the one before, of the next snippet too unless this is the `last`."""
@@ -241,7 +241,7 @@ class RunningInputs:
             "peak": peak,
             "log_duration": none + math.log(seen * self._spacing_s / 60),
             "log_snippets": none + math.log(seen / 75),
-            "evidence": (self._evidence.squeeze(1) - math.log(seen)) / SHARPNESS,
+            "evidence": evidence_of_sum(self._evidence.squeeze(1), seen),
         }
         return bounded(torch.stack([facts[name] for name in QUERY_NAMES], dim=-1))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -132,14 +132,14 @@ class Library:
         least = _LEAST_JUDGED if self.mode.judges_relevance else 1
         while batch := list(islice(waiting, max(least, options.top - len(ranked)))):
             least = 1
-            known = {video.video_id: relevance.score for video, relevance in batch}
-            most, shown = self._judged(batch, encoded, number, options)
+            known = {video.video_id: relevance for video, relevance in batch}
+            most, shown = self._judged([video for video, _ in batch], known, encoded, number, options)
             best = max(best, most, key=lambda relevance: relevance.score)
             if not shown:
                 break
             for answer, features in shown:
                 answers[answer.video_id] = answer
-                candidates += _candidates(answer, features, known[answer.video_id], options)
+                candidates += _candidates(answer, features, known[answer.video_id].score, options)
             ranked = rank(candidates, options.top, options.per_video, self._alike_from(options))
             if len(ranked) == options.top:
                 break
@@ -154,21 +154,25 @@ class Library:
         )
 
     def _judged(
-        self, batch: list[tuple[Indexed, Relevance]], encoded: Encoded, number: int, options: LibraryOptions
+        self,
+        batch: list[Indexed],
+        known: Mapping[str, Relevance],
+        encoded: Encoded,
+        number: int,
+        options: LibraryOptions,
     ) -> tuple[Relevance, list[tuple[Answer, VideoFeatures]]]:
-        """The best relevance of a few videos, and the answers of those that may be shown.
+        """The best relevance of a few videos, and the answers of those that may be shown. known: the calibration's.
 
         A mode that judges relevance itself has to answer a video before anybody knows whether it may be shown; the
         calibration's relevance then says in which order videos come.
         """
         if self.mode.judges_relevance:
-            found = self._answered([video for video, _ in batch], encoded, number, options)
+            found = self._answered(batch, encoded, number, options)
             most = max((answer.relevance for answer, _ in found), key=lambda relevance: relevance.score)
             return most, [pair for pair in found if pair[0].relevance.confident or options.show_all]
-        known = {video.video_id: relevance for video, relevance in batch}
-        wanted = [video for video, relevance in batch if relevance.confident or options.show_all]
+        wanted = [video for video in batch if known[video.video_id].confident or options.show_all]
         answers = self._answered(wanted, encoded, number, options) if wanted else []
-        return batch[0][1], [
+        return known[batch[0].video_id], [
             (answer if answer.moments else as_a_whole(answer, known[answer.video_id]), features)
             for answer, features in answers
         ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from rdmf_cli.fusion.inputs import INPUT_NAMES, MAX_INPUT, Batch
@@ -12,7 +11,7 @@ _TIMELINE = ("distance_before", "distance_after", "cut_before", "cut_after")
 _IS_SAID = torch.tensor([name not in _TIMELINE for name in INPUT_NAMES])
 
 
-def jittered(batch: Batch, amount: float, seed: tuple[int, ...]) -> Batch:
+def jittered(batch: Batch, amount: float, seed: int) -> Batch:
     """Every input of every item times exp(amount · n) plus amount · n', with n and n' normal; distances and cuts stay.
 
     The same seed gives the same. 0 changes nothing.
@@ -20,7 +19,7 @@ def jittered(batch: Batch, amount: float, seed: tuple[int, ...]) -> Batch:
     if amount == 0:
         return batch
     values = batch.values
-    generator = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+    generator = torch.Generator().manual_seed(seed)
     shape = (len(values), 1, values.shape[-1])
     gain, bias = (amount * torch.randn(shape, generator=generator).to(values.device) for _ in range(2))
     changed = (values * gain.exp() + bias).clamp(-MAX_INPUT, MAX_INPUT)

@@ -57,14 +57,7 @@ def train_moments(
     A training that was stopped goes on where it was when it is called again with the same recipe and examples.
     """
     engine = engine or PlainEngine()
-    own = recipe.encoder if recipe.fusion.input == "features" else ""  # any other serves every encoder
-    config = MomentConfig(
-        fusion=recipe.fusion,
-        head=recipe.head,
-        encoder_fingerprint=own,
-        statistic_share=recipe.training.statistic_share,
-        saliency_share=recipe.training.saliency_share,
-    )
+    config = config_of(recipe)
     state_folder = folder.with_name(f".{folder.name}.training")
     runs = tuple(
         train(
@@ -90,6 +83,18 @@ def train_moments(
         shutil.rmtree(state_folder, ignore_errors=True)
     engine.wait()
     return report
+
+
+def config_of(recipe: MomentRecipe) -> MomentConfig:
+    """What a recipe makes."""
+    own = recipe.encoder if recipe.fusion.input == "features" else ""  # any other serves every encoder
+    return MomentConfig(
+        fusion=recipe.fusion,
+        head=recipe.head,
+        encoder_fingerprint=own,
+        statistic_share=recipe.training.statistic_share,
+        saliency_share=recipe.training.saliency_share,
+    )
 
 
 def _calibrated(network: MomentNetwork, validation: Sequence[Example]) -> tuple[MomentNetwork, dict[str, Any]]:

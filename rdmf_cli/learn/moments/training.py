@@ -228,7 +228,7 @@ def _round(
             group["lr"] = learning_rate(step, plan.total, recipe.training)
         batch = batch_from(chosen).to(engine.device)
         targets = Targets._make(part.to(engine.device) for part in targets_of(chosen, batch.valid.shape[1]))
-        _, found = wrapped(jittered(batch, recipe.training.jitter, (seed, step, engine.number)))
+        _, found = wrapped(jittered(batch, recipe.training.jitter, _mixed(seed, step, engine.number)))
         loss = moment_losses(found, targets, valid=batch.valid, config=recipe.losses)
         optimizer.zero_grad()
         engine.backward(loss.total)
@@ -265,9 +265,9 @@ def _keep_if_better(run: Run, found: Figures) -> bool:
     return True
 
 
-def _mixed(seed: int, number: int) -> int:
-    """A seed for each round of each training."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+def _mixed(*numbers: int) -> int:
+    """One seed out of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _go_on(run: Run, file: Path, identity: str) -> None:
