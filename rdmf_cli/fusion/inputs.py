@@ -309,7 +309,7 @@ def evidence(x: Tensor) -> Tensor:
 
 
 def evidence_of_sum(log_sum: Tensor, count: int) -> Tensor:
-    """`evidence` of `count` snippets from the logarithm of the sum of their exp(SHARPNESS · x), as a stream keeps it."""
+    """`evidence` of `count` snippets from the log of the sum of their exp(SHARPNESS · x), as a stream keeps it."""
     return (log_sum - math.log(count)) / SHARPNESS
 
 
