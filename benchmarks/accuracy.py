@@ -194,6 +194,7 @@ def evaluate(
     """Everything, as plain data for JSON. `modes`: the product's, by name. `fit`: also the constants of pattern mode's
     relevance score.
     """
+    from rdmf_cli.encoders.base import reach_of
     from rdmf_cli.pipeline.answer import SearchOptions
     from rdmf_cli.pipeline.calibration import calibrate
     from rdmf_cli.pipeline.index import video_features
@@ -214,7 +215,9 @@ def evaluate(
         result["shown_as_match"] = {name: _shown(own, answered) for name, own in product.items()}
     if fit:
         rows = [videos[query.video].features for query in queries]
-        result["relevance_fit"] = fit_relevance(calibrate(encoder, store), embeddings, rows, answered)
+        result["relevance_fit"] = fit_relevance(
+            calibrate(encoder, store), embeddings, reach_of(encoder, embeddings), rows, answered
+        )
     return result
 
 

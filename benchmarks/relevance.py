@@ -22,17 +22,18 @@ _CERTAIN = 1e-15  # probabilities closer to 0 or 1 can't be turned back into a s
 def fit_relevance(
     calibration: product.Calibration,
     embeddings: NDArray[np.float32],
+    reaches: NDArray[np.float32],
     features: Sequence[NDArray[np.float32]],
     answered: NDArray[np.bool_],
 ) -> dict[str, float]:
     """Slope and midpoint, in deviations, that tell answered queries from the others.
 
-    embeddings (Q, D) and the features (T, D) of each query's video, unit rows; answered (Q,).
+    embeddings (Q, D) with their reaches (Q,), and the features (T, D) of each query's video, unit rows; answered (Q,).
     """
     chances = np.array(
         [
-            calibration.relevance(query[None], query[None] @ rows.T)[0]
-            for query, rows in zip(embeddings, features, strict=True)
+            calibration.relevance(query[None] @ rows.T, reach[None])[0]
+            for query, reach, rows in zip(embeddings, reaches, features, strict=True)
         ]
     )
     chances = np.clip(chances, _CERTAIN, 1 - _CERTAIN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,3 +47,19 @@ class Encoder(Protocol):
     def text_length(self, text: str) -> int:
         """Tokens that `text` would need, special tokens included, so that a caller can warn before it is cut."""
         ...
+
+
+@runtime_checkable
+class KnowsOrdinary(Protocol):
+    """An encoder that knows what its sentences reach on ordinary photographs (lite_reach.py)."""
+
+    def reach(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Sentences (N, dim) -> (N,) mean of their highest cosines with photographs that were not made for them."""
+        ...
+
+
+def reach_of(encoder: Encoder, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What sentences (N, dim) reach on ordinary photographs, (N,) cosines; 0 where the encoder does not know."""
+    if isinstance(encoder, KnowsOrdinary):
+        return encoder.reach(vectors)
+    return np.zeros(len(vectors), np.float32)

@@ -28,6 +28,7 @@ from rdmf_cli.encoders.lite_network import (
     num_weights,
     pad_ids,
 )
+from rdmf_cli.encoders.lite_reach import load_reach
 from rdmf_cli.errors import ModelError
 
 PREPROCESSING = "lite/1"  # part of the fingerprint: squash to a square, RGB / 127.5 - 1
@@ -64,6 +65,7 @@ class LiteEncoder:
             raise ModelError(f"{folder.name}: weights do not fit config.json: {str(error).splitlines()[0]}") from error
         network.eval().requires_grad_(False).to(self._device)
         self._text = network.text
+        self._reach = load_reach(folder, self.dim)
         self._image = self._runner(network.image, ranges)
 
     def frame_size_px(self, width: int, height: int) -> tuple[int, int]:
@@ -118,6 +120,10 @@ class LiteEncoder:
             ids, padding = pad_ids(self._ids(texts[start : start + 64]), self.max_text_tokens)
             rows.append(_unit(self._text(ids.to(self._device), padding.to(self._device))))
         return np.concatenate(rows)
+
+    def reach(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Sentences (N, dim) -> (N,) what they reach on ordinary photographs; 0 without reach.safetensors."""
+        return np.zeros(len(vectors), np.float32) if self._reach is None else self._reach(vectors)
 
     def _takes(self, shape: tuple[int, ...]) -> bool:
         if len(shape) != 4 or shape[3] != 3:

@@ -36,7 +36,7 @@ INPUT_NAMES: tuple[str, ...] = (
     "contrast_short",  # of along_video_alone: mean over a window less mean over three times the window
     "contrast_middle",
     "contrast_long",
-    "absolute",  # raw cosine less half the query's generality, in null deviations
+    "absolute",  # raw cosine less a share of what the query reaches anyway, in null deviations
     "distance_before",  # of the features of the snippet before, in units of the video's median; 0 at the start
     "distance_after",
     "cut_before",  # 1 after a cut and at the start of the video, else 0
@@ -56,10 +56,8 @@ MAX_INPUT = 6.0  # no input is further from 0
 
 AFFINITY = AffinityConfig()
 BEST = 3
-GENERALITY_SHARE = 0.5
+REACH_SHARE = 0.75  # of what a query reaches on ordinary photographs; measured on held-out photographs
 SHARPNESS = 3.0  # null deviations by which pictures that answer are taken to lie above others; measured, not fitted
-_NEAREST = 3
-_SAME_QUERY = 0.999  # cosine from which two queries count as one
 LEAST_DISTANCE = 1e-3  # the median neighbour distance counts for at least this much: a still video is no shaky one
 RANK_STEPS = 1e5  # cosines nearer than 1 / this are ties: rounding must not order what is alike
 
@@ -124,7 +122,7 @@ def snippet_inputs(
     *,
     null_mean: float,
     null_spread: float,
-    generality: Tensor | None = None,
+    reach: Tensor | None = None,
 ) -> Inputs:
     """Inputs of one video for each query.
 
@@ -139,16 +137,16 @@ def snippet_inputs(
         Distance of snippets in seconds, > 0.
     null_mean, null_spread
         Of the relevance statistic on pictures that do not answer (pipeline/calibration.py).
-    generality
-        (Q,) mean cosine of each query to the nearest of the bank, if it is known; else computed.
+    reach
+        (Q,) highest cosines of each query with ordinary photographs (encoders/lite_reach.py); None: not known, 0.
     """
     shots = (~is_cut).to(features.dtype)
     pooled = pool_neighbours(features, shots, AFFINITY.pooling)
     cosines, bank_cosines = queries @ features.T, bank @ features.T
     parts = _parts(pooled, queries @ pooled.T, bank @ pooled.T)
     alone = _parts(features, cosines, bank_cosines)
-    general = mean_of_nearest(queries, bank) if generality is None else generality
-    absolute = null_deviations(cosines, general, null_mean, null_spread)
+    reach = cosines.new_zeros(len(cosines)) if reach is None else reach
+    absolute = null_deviations(cosines, reach, null_mean, null_spread)
     distance = neighbour_distance(features)
     values = [
         *(parts.affinity, parts.along_video, parts.agreement, parts.against_bank),
@@ -213,18 +211,6 @@ def batch_of_queries(inputs: Inputs, features: Tensor | None = None, words: Tens
         features=None if features is None else features.expand(num_queries, -1, -1),
         words=words,
     )
-
-
-def mean_of_nearest(queries: Tensor, bank: Tensor) -> Tensor:
-    """Generality: mean cosine of each query (Q, D) to the nearest other queries of the bank (M, D) → (Q,).
-
-    0 without a bank. The same as pipeline/calibration.py's `generality`, to which a test pins it.
-    """
-    if len(bank) == 0:
-        return queries.new_zeros(len(queries))
-    cosines = queries @ bank.T
-    others = torch.where(cosines > _SAME_QUERY, -1.0, cosines)
-    return others.topk(min(_NEAREST, len(bank)), dim=1).values.mean(dim=1)
 
 
 def neighbour_distance(features: Tensor) -> Tensor:
@@ -292,9 +278,9 @@ def mean_of_best(x: Tensor) -> Tensor:
     return x.topk(min(BEST, x.shape[-1]), dim=-1).values.mean(dim=-1)
 
 
-def null_deviations(cosines: Tensor, general: Tensor, null_mean: float, null_spread: float) -> Tensor:
-    """Cosines (Q, T) less half the generality (Q,), in null deviations: "absolute"."""
-    return (cosines - GENERALITY_SHARE * general[:, None] - null_mean) / max(null_spread, 1e-4)
+def null_deviations(cosines: Tensor, reach: Tensor, null_mean: float, null_spread: float) -> Tensor:
+    """Cosines (Q, T) less a share of what the queries reach anyway (Q,), in null deviations: "absolute"."""
+    return (cosines - REACH_SHARE * reach[:, None] - null_mean) / max(null_spread, 1e-4)
 
 
 def evidence(x: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ def look_ahead(spacing_s: float) -> int:
 class RunningInputs:
     """Fed with features as they come; gives inputs `lag` ≥ 1 snippets later, and none before `warm_up` were seen.
 
-    Arguments as of `snippet_inputs`; generality (Q,).
+    Arguments as of `snippet_inputs`; reach (Q,).
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class RunningInputs:
         *,
         null_mean: float,
         null_spread: float,
-        generality: Tensor,
+        reach: Tensor,
         lag: int,
         warm_up: int = 0,
     ) -> None:
         self._queries, self._bank, self._spacing_s = queries, bank, spacing_s
-        self._null, self._generality = (null_mean, null_spread), generality
+        self._null, self._reach = (null_mean, null_spread), reach
         self._lag, self._warm_up = max(lag, 1), warm_up
         self._pool = RunningPool(bank.new_zeros(0, bank.shape[1]), AFFINITY.pooling)
         self._pooled, self._alone = (RunningStandard(queries, bank, AFFINITY) for _ in range(2))
@@ -201,8 +201,8 @@ class RunningInputs:
         }
 
     def _absolute(self, cosines: Tensor) -> Tensor:
-        """Cosines (Q, n) less half the generality, in null deviations."""
-        return null_deviations(cosines, self._generality, *self._null)
+        """Cosines (Q, n) less a share of the reach, in null deviations."""
+        return null_deviations(cosines, self._reach, *self._null)
 
     def _edges(self, distance: Tensor, is_cut: Tensor, count: int, *, last: bool) -> dict[str, Tensor]:
         """distance, is_cut (count + 1,) to the one before, of the next snippet too unless this is the `last`."""

@@ -14,27 +14,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdmf_cli.encoders.base import Encoder
+from rdmf_cli.encoders.base import Encoder, reach_of
+from rdmf_cli.fusion.inputs import REACH_SHARE
 from rdmf_cli.media.frames import Sampling, open_frames
 from rdmf_cli.store import Store
 
-VERSION = 1  # part of the cache's name: raise it when the bank or the statistic changes
+VERSION = 2  # part of the cache's name: raise it when the bank, the statistic or what lite knows of reach changes
 CUTOFF = 0.5
 _DEMO_SIZE = (640, 360)  # (width, height) of the demo video
 
 # Probability that a video answers the query, from the statistic below in standard deviations above what background
 # queries reach on unrelated pictures. Fitted on the development videos with the built-in encoder
 # (benchmarks/accuracy.py --fit-relevance; docs/experiments.md).
-_SLOPE = 1.033
+_SLOPE = 1.7
 MIDPOINT = 1.9
 
-# The statistic is the mean of the best cosines less half of the query's mean cosine to the nearest background
-# queries: a query that is near many sentences ("a person outdoors") is near many pictures too, whatever they show.
+# The statistic is the mean of the best cosines less a share of what the query reaches on ordinary photographs anyway:
+# "people on a beach" is near many pictures, whatever they show (decision 15).
 _BEST = 3
-_GENERALITY_SHARE = 0.5
-_NEAREST = 3
 _SCENE_S = 5  # no scene of the demo video is as long
-_SAME_QUERY = 0.999  # cosine from which two queries count as one
 
 
 @dataclass(frozen=True)
@@ -44,31 +42,13 @@ class Calibration:
     bank: NDArray[np.float32]  # (M, D) unit length
     null_mean: float
     null_spread: float
+    usual_reach: float = 0.0  # mean of what the background queries reach
 
-    def relevance(
-        self,
-        queries: NDArray[np.float32],
-        cosines: NDArray[np.float32],
-        general: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float64]:
-        """Queries (Q, D), their cosines (Q, T) along a video → (Q,) probability in [0, 1] that it answers.
-
-        general (Q,): their generality, where it is not simply that of the vector (pipeline/query.py).
-        """
+    def relevance(self, cosines: NDArray[np.float32], reach: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Cosines (Q, T) of queries along a video, what each reaches anyway (Q,) → (Q,) chance that it answers."""
         best = np.sort(cosines, axis=1)[:, -_BEST:].mean(axis=1)
-        statistic = best - _GENERALITY_SHARE * (generality(queries, self.bank) if general is None else general)
-        deviations = (statistic - self.null_mean) / self.null_spread
+        deviations = (best - REACH_SHARE * reach - self.null_mean) / self.null_spread
         return np.asarray(1 / (1 + np.exp(-_SLOPE * (deviations - MIDPOINT))), dtype=np.float64)
-
-
-def generality(queries: NDArray[np.float32], bank: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean cosine of each query (Q, D) to the nearest other queries of the bank (M, D) → (Q,).
-
-    The query itself, if it is in the bank, is none of them: it would look general just for being ordinary.
-    """
-    cosines = queries @ bank.T
-    nearest = np.sort(np.where(cosines > _SAME_QUERY, -1, cosines), axis=1)[:, -_NEAREST:]
-    return np.asarray(nearest.mean(axis=1), dtype=np.float32)
 
 
 @cache
@@ -85,9 +65,9 @@ def calibrate(encoder: Encoder, store: Store | None) -> Calibration:
     if kept is not None and _is_usable(kept, encoder.dim):
         return _unpacked(kept)
     bank = encoder.encode_texts(list(background_queries()))
-    mean, spread = _null_statistic(bank, encoder)
+    reach = reach_of(encoder, bank)
     packed = np.concatenate([bank, np.zeros((1, encoder.dim), np.float32)])
-    packed[-1, :2] = mean, spread
+    packed[-1, :3] = *_null_statistic(bank, reach, encoder), reach.mean()
     if store:
         store.save_array(name, packed)
     return _unpacked(packed)
@@ -140,13 +120,14 @@ def _demo_pictures(encoder: Encoder) -> NDArray[np.float32]:
 
 
 def _unpacked(packed: NDArray[np.float32]) -> Calibration:
-    return Calibration(packed[:-1], float(packed[-1, 0]), max(float(packed[-1, 1]), 1e-4))
+    mean, spread, usual_reach = (float(value) for value in packed[-1, :3])
+    return Calibration(packed[:-1], mean, max(spread, 1e-4), usual_reach)
 
 
-def _null_statistic(bank: NDArray[np.float32], encoder: Encoder) -> tuple[float, float]:
-    """Mean and spread of the statistic over background queries on unrelated pictures."""
+def _null_statistic(bank: NDArray[np.float32], reach: NDArray[np.float32], encoder: Encoder) -> tuple[float, float]:
+    """Mean and spread of the statistic over background queries (M, D), which reach (M,), on unrelated pictures."""
     pictures = _demo_pictures(encoder)
-    statistic = bank @ pictures.T - _GENERALITY_SHARE * generality(bank, bank)[:, None]  # (M, P)
+    statistic = bank @ pictures.T - REACH_SHARE * reach[:, None]  # (M, P)
     return float(statistic.mean()), float(statistic.std())
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rdmf_cli.encoders.base import Encoder
+from rdmf_cli.encoders.base import Encoder, reach_of
 from rdmf_cli.errors import UsageError, VideoError
 from rdmf_cli.feature_folder import (
     BANK_FILE,
@@ -181,8 +181,10 @@ def _extract_texts(queries: Sequence[Wanted], report: Report, progress: Progress
         for first in range(0, len(todo), _TEXTS_AT_ONCE):
             some = todo[first : first + _TEXTS_AT_ONCE]
             vectors = report.encoder.encode_texts([query.text for query in some])
-            for query, vector in zip(some, vectors, strict=True):
-                arrays = {"pooler_output": vector, "text": query.text, "encoder": report.encoder.fingerprint}
+            reaches = reach_of(report.encoder, vectors)
+            for query, vector, reach in zip(some, vectors, reaches, strict=True):
+                own = {"pooler_output": vector, "reach": reach}
+                arrays = {**own, "text": query.text, "encoder": report.encoder.fingerprint}
                 write_arrays(text_path(report.out, query.query_id), arrays)
                 report.num_texts_written += 1
                 progress.advance(1)

@@ -46,7 +46,7 @@ class LearnedFollowing:
             spacing_s,
             null_mean=calibration.null_mean,
             null_spread=calibration.null_spread,
-            generality=torch.from_numpy(encoded.generality),
+            reach=torch.from_numpy(encoded.reach),
             lag=self._lag,
             warm_up=round(options.warm_up_s / spacing_s),
         )

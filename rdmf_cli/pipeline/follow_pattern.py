@@ -74,7 +74,7 @@ class PatternFollowing:
     def relevance(self, number: int) -> Relevance:
         """See Following."""
         one, encoded = slice(number, number + 1), self._encoded
-        found = self._calibration.relevance(encoded.vectors[one], self._best[one], encoded.generality[one])
+        found = self._calibration.relevance(self._best[one], encoded.reach[one])
         return Relevance(float(found[0]), CUTOFF)
 
     def score(self, moment: Moment, relevance: Relevance) -> float:

@@ -144,7 +144,7 @@ class LearnedMode:
             timeline.spacing_s,
             null_mean=calibration.null_mean,
             null_spread=calibration.null_spread,
-            generality=torch.from_numpy(encoded.generality),
+            reach=torch.from_numpy(encoded.reach),
         )
         reads_features = self.network.config.fusion.input == "features"
         for number, (values, query) in enumerate(zip(inputs.values, inputs.query, strict=True)):

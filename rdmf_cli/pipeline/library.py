@@ -214,7 +214,7 @@ class Library:
     def _relevance(self, cosines: NDArray[np.float32], encoded: Encoded, number: int) -> float:
         """cosines (1, T) -> relevance in [0, 1]."""
         one = slice(number, number + 1)
-        return float(self._calibration.relevance(encoded.vectors[one], cosines, encoded.generality[one])[0])
+        return float(self._calibration.relevance(cosines, encoded.reach[one])[0])
 
     def _read(self, lead: Lead, vector: NDArray[np.float32]) -> Indexed | None:
         """The features of a video; None if they are damaged or gone. Raises DamagedIndex if the index differs."""

@@ -72,7 +72,7 @@ class PatternMode:
         found = []
         for indexed, (features, timeline), pattern in zip(videos, prepared, patterns, strict=True):
             cosines = encoded.vectors @ features.T
-            scores = calibration.relevance(encoded.vectors, cosines, encoded.generality)
+            scores = calibration.relevance(cosines, encoded.reach)
             found.append(
                 [
                     answer_of(

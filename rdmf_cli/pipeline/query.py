@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rdmf_cli.encoders.base import Encoder
+from rdmf_cli.encoders.base import Encoder, reach_of
 from rdmf_cli.errors import UsageError
+from rdmf_cli.fusion.inputs import REACH_SHARE
 from rdmf_cli.media.probe import probe
 from rdmf_cli.media.stills import frame_at
-from rdmf_cli.pipeline.calibration import MIDPOINT, Calibration, PictureScale, generality, picture_scale
+from rdmf_cli.pipeline.calibration import MIDPOINT, Calibration, PictureScale, picture_scale
 from rdmf_cli.store import Store
 from rdmf_cli.timebase import format_time
 
@@ -89,12 +90,12 @@ class Encoded:
 
     queries: tuple[Query, ...]
     vectors: Vector  # (Q, D)
-    generality: Vector  # (Q,) what the relevance takes off; see Calibration.relevance
+    reach: Vector  # (Q,) what they reach on ordinary photographs; see Calibration.relevance
 
     def only(self, number: int) -> Encoded:
         """Query `number` alone."""
         one = slice(number, number + 1)
-        return Encoded(self.queries[one], self.vectors[one], self.generality[one])
+        return Encoded(self.queries[one], self.vectors[one], self.reach[one])
 
 
 def as_query(query: str | Query) -> Query:
@@ -108,14 +109,14 @@ def encode_queries(
     """Read the pictures, encode everything, compose. Raises UsageError for what is not a picture, VideoError."""
     asked = tuple(as_query(query) for query in queries)
     texts = list(dict.fromkeys(text for query in asked for text in (query.text, *query.negatives) if text))
-    vectors = dict(zip(texts, encoder.encode_texts(texts), strict=True)) if texts else {}
+    words = _words(texts, encoder)
     pictures = {query.picture: _encoded(query.picture, encoder) for query in asked if query.picture}
     scale = picture_scale(encoder, store) if pictures else None
     composed = [
         compose(
-            vectors.get(query.text),
+            words.get(query.text),
             pictures.get(query.picture) if query.picture else None,
-            [vectors[negative] for negative in query.negatives],
+            [words[negative] for negative in query.negatives],
             weights=query.weights,
             negative_weight=query.negative_weight,
             calibration=calibration,
@@ -123,55 +124,69 @@ def encode_queries(
         )
         for query in asked
     ]
-    return Encoded(asked, np.stack([vector for vector, _ in composed]), np.array([g for _, g in composed], np.float32))
+    return Encoded(asked, np.stack([vector for vector, _ in composed]), np.array([r for _, r in composed], np.float32))
+
+
+class Words(NamedTuple):
+    """A sentence as the encoder has it."""
+
+    vector: Vector  # (D,) unit length
+    reach: float  # its highest cosines with ordinary photographs
+
+
+def _words(texts: list[str], encoder: Encoder) -> dict[str, Words]:
+    """Every text with its vector."""
+    if not texts:
+        return {}
+    vectors = encoder.encode_texts(texts)
+    reaches = reach_of(encoder, vectors)
+    return {text: Words(vector, float(reach)) for text, vector, reach in zip(texts, vectors, reaches, strict=True)}
 
 
 def compose(
-    text: Vector | None,
+    text: Words | None,
     picture: Vector | None,
-    negatives: Sequence[Vector],
+    negatives: Sequence[Words],
     *,
     weights: tuple[float, float],
     negative_weight: float,
     calibration: Calibration,
     scale: PictureScale | None,
 ) -> tuple[Vector, float]:
-    """One query vector (D,) and its generality. All inputs (D,) of unit length; `scale` is needed for a picture.
+    """One query vector (D,) and its reach. picture (D,) of unit length; `scale` is needed for it.
 
     q = μ + w_text (t − μ) + w_image d − w_negative Σ (n − μ),  μ the mean of the background texts, d the picture as a
-    direction on the texts' scale. A text alone is itself, to the last bit. Generalities are composed alike.
+    direction on the texts' scale. A text alone is itself, to the last bit. Reaches are composed alike.
     """
-    own = generality(calibration.bank, calibration.bank)
-    usual = float(own.mean())
     if text is not None and picture is None and not negatives:
-        return text, float(generality(text[None], calibration.bank)[0])
+        return text
     centre = calibration.bank.mean(axis=0)
-    vector, general = centre.astype(np.float64), usual
+    vector, reach = centre.astype(np.float64), calibration.usual_reach
     parts = [(text, weights[0])] + [(negative, -negative_weight) for negative in negatives]
     for part, weight in parts:
         if part is not None and weight != 0:
-            vector = vector + weight * (part - centre)
-            general += weight * (float(generality(part[None], calibration.bank)[0]) - usual)
+            vector = vector + weight * (part.vector - centre)
+            reach += weight * (part.reach - calibration.usual_reach)
     if picture is not None and weights[1] > 0:
         if scale is None:
             raise ValueError("a picture needs a scale")
         direction, offset = picture_direction(picture, calibration, scale)
         vector = vector + weights[1] * direction
-        general += weights[1] * offset
-    return vector.astype(np.float32), general
+        reach += weights[1] * offset
+    return vector.astype(np.float32), reach
 
 
 def picture_direction(
     picture: Vector, calibration: Calibration, scale: PictureScale
 ) -> tuple[NDArray[np.float64], float]:
-    """A picture (D,) on the scale of texts: its direction from μ (D,), and its generality above the usual one.
+    """A picture (D,) on the scale of texts: its direction from μ (D,), and its reach above the usual one.
 
-    Its products with unrelated pictures get the spread that the statistic of texts has; the generality is what makes
+    Its products with unrelated pictures get the spread that the statistic of texts has; the reach is what makes
     `_PICTURE_MIDPOINT` spreads above their mean as relevant as calibration's `MIDPOINT` is for a text.
     """
     direction = (picture - scale.mean).astype(np.float64) * (calibration.null_spread / scale.spread)
     midpoint = scale.offset / scale.spread + _PICTURE_MIDPOINT
-    return direction, -2 * calibration.null_spread * (MIDPOINT - midpoint)
+    return direction, calibration.null_spread * (midpoint - MIDPOINT) / REACH_SHARE
 
 
 def _encoded(picture: Picture, encoder: Encoder) -> Vector:

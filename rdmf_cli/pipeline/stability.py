@@ -160,7 +160,7 @@ def watch_model(
         found.timeline.spacing_s,
         null_mean=found.calibration.null_mean,
         null_spread=found.calibration.null_spread,
-        generality=torch.from_numpy(found.encoded.generality),
+        reach=torch.from_numpy(found.encoded.reach),
     )
     extra = (found.features, vectors) if network.config.fusion.input == "features" else ()
     formation = watch_learned(_reaction(str(video), network), batch_of_queries(inputs, *extra))

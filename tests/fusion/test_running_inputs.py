@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rdmf_cli.fusion.inputs import INPUT_NAMES, MAX_INPUT, Inputs, mean_of_nearest, snippet_inputs
+from rdmf_cli.fusion.inputs import INPUT_NAMES, MAX_INPUT, Inputs, snippet_inputs
 from rdmf_cli.fusion.running_inputs import Judged, RunningInputs, look_ahead
 from tests.running_videos import check_that_the_future_is_not_looked_at, unit, video
 
@@ -15,17 +15,17 @@ SPACING_S = 2.0
 
 
 QUERIES = unit(3, 16, seed=2)
+REACH = torch.tensor([0.0, 0.2, 0.4])
 
 
 def run(features: Tensor, is_cut: Tensor, lag: int, chunk: int, bank: Tensor, warm_up: int = 0) -> list[Judged]:
-    general = mean_of_nearest(QUERIES, bank)
-    running = RunningInputs(QUERIES, bank, SPACING_S, generality=general, lag=lag, warm_up=warm_up, **NULL)
+    running = RunningInputs(QUERIES, bank, SPACING_S, reach=REACH, lag=lag, warm_up=warm_up, **NULL)
     found = [running.push(features[i : i + chunk], is_cut[i : i + chunk]) for i in range(0, len(features), chunk)]
     return [*found, running.finish()]
 
 
 def whole(features: Tensor, is_cut: Tensor, bank: Tensor) -> Inputs:
-    return snippet_inputs(features, QUERIES, bank, is_cut[1:], SPACING_S, **NULL)
+    return snippet_inputs(features, QUERIES, bank, is_cut[1:], SPACING_S, reach=REACH, **NULL)
 
 
 @pytest.mark.parametrize("length", [1, 2, 60])
@@ -68,7 +68,7 @@ def test_nothing_is_lost_and_memory_is_bounded() -> None:
         judged = run(features, is_cut, lag, chunk, bank, warm_up)
         assert torch.equal(torch.cat([part.features for part in judged]), features)
         assert all(bool((part.values.abs() <= MAX_INPUT).all()) for part in judged)
-    running = RunningInputs(QUERIES, bank, SPACING_S, generality=torch.zeros(3), lag=12, **NULL)
+    running = RunningInputs(QUERIES, bank, SPACING_S, reach=torch.zeros(3), lag=12, **NULL)
     sizes = []
     for start in range(0, 400, 10):
         running.push(features[start : start + 10], is_cut[start : start + 10])

@@ -12,16 +12,16 @@ from rdmf_cli.fusion.inputs import (
     INPUT_NAMES,
     MAX_INPUT,
     QUERY_NAMES,
+    REACH_SHARE,
     SHARPNESS,
     Inputs,
     batch_of,
     batch_of_queries,
     evidence,
     mean_of_best,
-    mean_of_nearest,
     snippet_inputs,
 )
-from rdmf_cli.pipeline.calibration import Calibration, generality
+from rdmf_cli.pipeline.calibration import Calibration
 
 
 def unit(*shape: int, seed: int = 0) -> Tensor:
@@ -70,7 +70,7 @@ def test_affinity_is_that_of_pattern_mode():
 
 def test_relevance_is_the_statistic_of_the_calibration():
     calibration = Calibration(BANK.numpy(), 0.05, 0.1)
-    probability = calibration.relevance(QUERIES.numpy(), (QUERIES @ FEATURES.T).numpy())
+    probability = calibration.relevance((QUERIES @ FEATURES.T).numpy(), np.zeros(3, np.float32))
     odds = np.log(probability / (1 - probability))
     deviations = fact(made(FEATURES, QUERIES, BANK, CUTS), "relevance").double().numpy()
     slope = (odds[1] - odds[0]) / (deviations[1] - deviations[0])  # the same number under the calibration's logistic
@@ -97,17 +97,10 @@ def test_evidence_does_not_grow_with_the_length_as_the_best_snippets_do():
     torch.testing.assert_close(evidence(torch.full((3, 50), 1.5)), torch.full((3,), 1.5))
 
 
-@pytest.mark.parametrize("size", [1, 2, 50])
-def test_generality_is_that_of_the_calibration(size):
-    queries = torch.cat((QUERIES, BANK[:1]))  # one of them is in the bank
-    expected = generality(queries.numpy(), BANK[:size].numpy())
-    np.testing.assert_allclose(mean_of_nearest(queries, BANK[:size]).numpy(), expected, rtol=1e-5)
-
-
-def test_known_generality_is_used():
+def test_what_queries_reach_anyway_is_taken_off():
     given = torch.tensor([0.5, 0.1, 0.2])
-    inputs = snippet_inputs(FEATURES, QUERIES, BANK, CUTS, 2.0, null_mean=0.05, null_spread=0.1, generality=given)
-    expected = ((QUERIES @ FEATURES.T - given[:, None] / 2 - 0.05) / 0.1).clamp(-MAX_INPUT, MAX_INPUT)
+    inputs = snippet_inputs(FEATURES, QUERIES, BANK, CUTS, 2.0, null_mean=0.05, null_spread=0.1, reach=given)
+    expected = ((QUERIES @ FEATURES.T - REACH_SHARE * given[:, None] - 0.05) / 0.1).clamp(-MAX_INPUT, MAX_INPUT)
     torch.testing.assert_close(column(inputs, "absolute"), expected)
 
 

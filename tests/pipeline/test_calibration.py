@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rdmf_cli.fusion.inputs import REACH_SHARE
 from rdmf_cli.media.probe import probe
 from rdmf_cli.pipeline import calibration
-from rdmf_cli.pipeline.calibration import Calibration, background_queries, calibrate, generality
+from rdmf_cli.pipeline.calibration import Calibration, background_queries, calibrate
 from rdmf_cli.store import Store
 from tests.fakes import FakeEncoder
 
@@ -17,6 +18,16 @@ from tests.fakes import FakeEncoder
 def unit(seed: int, *shape: int) -> np.ndarray:
     rows = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+NOTHING = np.zeros(1, np.float32)
+
+
+class Knowing(FakeEncoder):
+    """Knows what its sentences reach on photographs: all the same."""
+
+    def reach(self, vectors: np.ndarray) -> np.ndarray:
+        return np.full(len(vectors), 0.2, np.float32)
 
 
 def test_the_background_queries_are_plain_sentences() -> None:
@@ -55,9 +66,8 @@ def test_a_cache_of_another_shape_is_not_used(store: Store, encoder: FakeEncoder
 
 def test_relevance_is_a_probability_that_grows_with_the_best_cosine() -> None:
     known = Calibration(unit(0, 50, 16), 0.0, 0.1)
-    queries = unit(1, 1, 16)
     best = np.linspace(-1, 1, 41, dtype=np.float32)
-    found = [float(known.relevance(queries, np.array([[-1.0, c, c, c]], np.float32))[0]) for c in best]
+    found = [float(known.relevance(np.array([[-1.0, c, c, c]], np.float32), NOTHING)[0]) for c in best]
     assert found == sorted(found)
     assert 0 <= found[0] < 0.1
     assert 0.9 < found[-1] <= 1
@@ -65,31 +75,32 @@ def test_relevance_is_a_probability_that_grows_with_the_best_cosine() -> None:
 
 def test_relevance_of_a_batch_equals_one_by_one() -> None:
     known = Calibration(unit(0, 50, 16), 0.0, 0.1)
-    queries, cosines = unit(1, 4, 16), np.random.default_rng(2).uniform(-0.2, 0.6, (4, 30)).astype(np.float32)
-    alone = [known.relevance(queries[i : i + 1], cosines[i : i + 1])[0] for i in range(4)]
-    np.testing.assert_allclose(known.relevance(queries, cosines), alone, atol=1e-6)
+    cosines = np.random.default_rng(2).uniform(-0.2, 0.6, (4, 30)).astype(np.float32)
+    reach = np.array([0.0, 0.1, 0.2, 0.4], np.float32)
+    alone = [known.relevance(cosines[i : i + 1], reach[i : i + 1])[0] for i in range(4)]
+    np.testing.assert_allclose(known.relevance(cosines, reach), alone, atol=1e-6)
 
 
 def test_a_spread_of_nothing_divides_by_nothing() -> None:
     packed = np.zeros((5, 16), np.float32)
     packed[:4] = unit(0, 4, 16)
     known = calibration._unpacked(packed)
-    assert np.isfinite(known.relevance(unit(1, 2, 16), np.full((2, 3), 0.9, np.float32))).all()
+    assert np.isfinite(known.relevance(np.full((2, 3), 0.9, np.float32), np.zeros(2, np.float32))).all()
 
 
-def test_a_query_near_many_sentences_is_general() -> None:
-    bank = unit(0, 50, 16)
-    common = bank[:20].sum(axis=0, keepdims=True)
-    ordinary, general = unit(3, 1, 16), common / np.linalg.norm(common)
-    assert generality(general, bank)[0] > generality(ordinary, bank)[0]
+def test_what_ordinary_photographs_reach_too_says_less() -> None:
+    known = Calibration(unit(0, 50, 16), 0.0, 0.1)
+    cosines = np.full((3, 5), 0.5, np.float32)
+    found = known.relevance(cosines, np.array([0.1, 0.3, 0.6], np.float32))
+    assert found[0] > found[1] > found[2]
 
 
-def test_a_query_does_not_become_general_by_being_in_the_bank() -> None:
-    bank = unit(0, 50, 16)
-    without = generality(bank[:1], bank[1:])
-    np.testing.assert_allclose(generality(bank[:1], bank), without, atol=1e-6)
-    near = bank[:1] + 0.02 * unit(4, 1, 16)  # said a little differently, it stays nearly as relevant
-    assert generality(near / np.linalg.norm(near), bank)[0] == pytest.approx(without[0], abs=0.1)
+def test_the_null_statistic_counts_what_the_encoder_knows_of_photographs(store: Store) -> None:
+    plain, knowing = FakeEncoder(), Knowing()
+    first, second = calibrate(plain, None), calibrate(knowing, store)
+    assert (first.usual_reach, second.usual_reach) == (0.0, pytest.approx(0.2))
+    assert second.null_mean == pytest.approx(first.null_mean - 0.2 * REACH_SHARE, abs=1e-5)
+    assert calibrate(knowing, store).usual_reach == pytest.approx(0.2)  # from the store
 
 
 def test_the_demo_video_is_what_unrelated_pictures_are(encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

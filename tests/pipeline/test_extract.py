@@ -54,6 +54,7 @@ def test_a_file_says_what_a_search_would_see(run, tmp_path, colours, encoder):
         assert str(kept["encoder"]) == encoder.fingerprint
     with np.load(tmp_path / "out" / "clip_text_features" / "qidx2.npz", allow_pickle=False) as kept:
         np.testing.assert_array_equal(kept["pooler_output"], encoder.encode_texts(["something blue"])[0])
+        assert float(kept["reach"]) == 0  # this encoder knows no ordinary photographs
 
 
 def test_the_bank_is_the_encoders_calibration(run, tmp_path, encoder):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from rdmf_cli.errors import UsageError
+from rdmf_cli.fusion.inputs import REACH_SHARE
 from rdmf_cli.pipeline import calibration as calibration_module
-from rdmf_cli.pipeline.calibration import Calibration, PictureScale, calibrate, generality, picture_scale
-from rdmf_cli.pipeline.query import Picture, Query, compose, encode_queries
+from rdmf_cli.pipeline.calibration import Calibration, PictureScale, calibrate, picture_scale
+from rdmf_cli.pipeline.query import Picture, Query, Words, compose, encode_queries
 from rdmf_cli.store import Store
 from tests.fakes import FakeEncoder
 
@@ -22,8 +23,12 @@ def unit(seed: int, *shape: int) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
-KNOWN = Calibration(unit(0, 60, 16), -0.1, 0.11)
+KNOWN = Calibration(unit(0, 60, 16), -0.1, 0.11, 0.4)
 SCALE = PictureScale(0.3 * unit(9, 16), 0.02, 0.2, 0.3)
+
+
+def words(seed: int, reach: float = 0.45) -> Words:
+    return Words(unit(seed, 16), reach)
 
 
 def composed(text=None, picture=None, negatives=(), weights=(1.0, 0.0), negative_weight=0.5):
@@ -33,22 +38,22 @@ def composed(text=None, picture=None, negatives=(), weights=(1.0, 0.0), negative
 
 
 def test_a_text_alone_is_itself() -> None:
-    text = unit(1, 16)
-    vector, general = composed(text)
-    np.testing.assert_array_equal(vector, text)
-    assert general == pytest.approx(float(generality(text[None], KNOWN.bank)[0]))
+    text = words(1)
+    vector, reach = composed(text)
+    np.testing.assert_array_equal(vector, text.vector)
+    assert reach == 0.45
 
 
 def test_a_weight_of_nothing_changes_nothing() -> None:
-    text, picture = unit(1, 16), unit(2, 16)
-    vector, general = composed(text, picture, weights=(1.0, 0.0))
-    np.testing.assert_allclose(vector, text, atol=1e-6)
-    assert general == pytest.approx(composed(text)[1], abs=1e-6)
-    assert composed(text, negatives=[picture], negative_weight=0.0)[0] == pytest.approx(text, abs=1e-6)
+    text, picture = words(1), unit(2, 16)
+    vector, reach = composed(text, picture, weights=(1.0, 0.0))
+    np.testing.assert_allclose(vector, text.vector, atol=1e-6)
+    assert reach == pytest.approx(composed(text)[1], abs=1e-6)
+    assert composed(text, negatives=[words(2)], negative_weight=0.0)[0] == pytest.approx(text.vector, abs=1e-6)
 
 
 def test_weights_go_from_text_to_picture_in_a_straight_line() -> None:
-    text, picture = unit(1, 16), unit(2, 16)
+    text, picture = words(1), unit(2, 16)
     ends = [composed(text, picture, weights=w) for w in ((1.0, 0.0), (0.0, 1.0))]
     middle = composed(text, picture, weights=(0.5, 0.5))
     np.testing.assert_allclose(middle[0], (ends[0][0] + ends[1][0]) / 2, atol=1e-6)
@@ -56,16 +61,18 @@ def test_weights_go_from_text_to_picture_in_a_straight_line() -> None:
 
 
 def test_a_negative_lowers_what_it_describes_and_leaves_the_rest() -> None:
-    text, negative = unit(1, 16), unit(2, 16)
-    plain, _ = composed(text)
-    less, _ = composed(text, negatives=[negative])
+    text, unwanted = words(1), words(2, reach=0.6)
+    negative = unwanted.vector
+    plain, reach = composed(text)
+    less, reach_of_less = composed(text, negatives=[unwanted])
+    assert reach_of_less == pytest.approx(reach - 0.5 * (0.6 - KNOWN.usual_reach))
     centre = KNOWN.bank.mean(axis=0)
     direction = negative - centre
     apart = unit(3, 16)
     apart = apart - direction * (apart @ direction) / (direction @ direction)  # has nothing of it
     assert negative @ less < negative @ plain - 0.2
     assert apart @ less == pytest.approx(float(apart @ plain), abs=1e-5)
-    twice, _ = composed(text, negatives=[negative, negative])
+    twice, _ = composed(text, negatives=[unwanted, unwanted])
     np.testing.assert_allclose(plain - twice, 2 * (plain - less), atol=1e-6)
 
 
@@ -91,13 +98,11 @@ def test_a_picture_of_unrelated_things_is_not_confident_and_itself_is() -> None:
     for spread, offset in ((0.05, -0.1), (0.2, 0.1)):
         scale = PictureScale(0.3 * unit(9, 16), offset, spread, 0.3)
         picture = unit(2, 16)
-        vector, general = compose(
-            None, picture, [], weights=(0.0, 1.0), negative_weight=0.5, calibration=KNOWN, scale=scale
-        )
-        base = KNOWN.null_mean + 0.5 * float(generality(KNOWN.bank, KNOWN.bank).mean())  # what μ gives with a picture
+        _, reach = compose(None, picture, [], weights=(0.0, 1.0), negative_weight=0.5, calibration=KNOWN, scale=scale)
+        base = KNOWN.null_mean + REACH_SHARE * KNOWN.usual_reach  # what μ gives with a picture
         for spreads, low, high in ((0.0, 0.0, 0.1), (5.07, 0.45, 0.55), (9.0, 0.9, 1.0)):
             cosine = base + KNOWN.null_spread / spread * (offset + spreads * spread)
-            found = KNOWN.relevance(vector[None], np.full((1, 4), cosine, np.float32), np.array([general], np.float32))
+            found = KNOWN.relevance(np.full((1, 4), cosine, np.float32), np.array([reach], np.float32))
             assert low <= float(found[0]) <= high
 
 

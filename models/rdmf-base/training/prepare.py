@@ -54,6 +54,7 @@ from banks import (  # noqa: E402
 from photos import read_manifest  # noqa: E402
 
 from rdmf_cli.encoders import open_encoder  # noqa: E402
+from rdmf_cli.encoders.base import reach_of  # noqa: E402
 from rdmf_cli.errors import ModelError, RdmfError  # noqa: E402
 from rdmf_cli.fusion.inputs import snippet_inputs  # noqa: E402
 from rdmf_cli.learn.datasets.examples import Example  # noqa: E402
@@ -153,6 +154,7 @@ def development(shop: Workshop) -> list[Example]:
             timeline.spacing_s,
             null_mean=null.mean,
             null_spread=null.spread,
+            reach=torch.from_numpy(reach_of(shop.encoder, words)),
         )
         edges_s = np.append(timeline.starts_s, timeline.end_s)
         cut_at = np.interp(timeline.cut_s[1:], edges_s, np.arange(len(edges_s))).astype(np.float32)  # nan stays nan
@@ -208,7 +210,9 @@ def identity(shop: Workshop) -> str:
         file.read_text(encoding="utf-8") for file in (Path(__file__), Path(__file__).with_name("banks.py"))
     )
     clips = [digest(source.views.tobytes().hex(), *source.texts) for source in shop.clips]
-    settings = repr((shop.sizes, shop.seed, shop.with_features, clips, CAMERA, SEEN, FILMED, HELD_OUT))
+    null = shop.null()
+    known = (null.mean, null.spread)
+    settings = repr((shop.sizes, shop.seed, shop.with_features, clips, CAMERA, SEEN, FILMED, HELD_OUT, known))
     return digest(shop.encoder.fingerprint, settings, script, *code)
 
 

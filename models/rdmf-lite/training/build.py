@@ -44,6 +44,8 @@ def main() -> None:
         ("finish.py", "--out", out, "--seeds", *arguments.seeds),
     ):
         subprocess.run([sys.executable, str(HERE / name), *sum(told, ()), *own], check=True)
+    ordinary = ("--folder", out, "--data", str(arguments.data))
+    subprocess.run([sys.executable, str(HERE / "ordinary.py"), *ordinary], check=True)
     card = ["-m", "benchmarks.encoder", "--parts", "retrieval,classes", "--folder", out]
     subprocess.run([sys.executable, *card, "--data", str(arguments.data.resolve())], check=True, cwd=command_line.ROOT)
 

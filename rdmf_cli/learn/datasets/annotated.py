@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.highlights import CLIP_S
 from rdmf_cli.feature_folder import Bank
-from rdmf_cli.fusion.inputs import mean_of_nearest, snippet_inputs
+from rdmf_cli.fusion.inputs import REACH_SHARE, snippet_inputs
 from rdmf_cli.heads.decode import Timeline
 from rdmf_cli.learn.datasets.annotations import Annotation, check_disjoint, read_annotations, split_by_video
 from rdmf_cli.learn.datasets.examples import Example
-from rdmf_cli.learn.datasets.features import FeatureFolders, FeatureSet, VideoRows
+from rdmf_cli.learn.datasets.features import FeatureFolders, FeatureSet, VideoRows, Words
 from rdmf_cli.progress import SILENT, Progress
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,6 @@ Rows = NDArray[np.float32]
 _BANK_SIZE = 512  # training queries that stand in for a bank
 _NULL_VIDEOS, _NULL_SNIPPETS = 64, 16  # what the null statistic is measured on where no bank tells it
 _LEAST_QUERIES = 2
-_GENERALITY_SHARE = 0.5  # as in fusion/inputs.py
 
 
 @dataclass(frozen=True)
@@ -120,23 +119,27 @@ def measured_bank(features: FeatureSet, annotations: Sequence[Annotation]) -> Ba
     """
     texts = {one.query: one for one in reversed(annotations)}
     chosen = [texts[text] for text in _evenly(sorted(texts), _BANK_SIZE)]
-    vectors = np.stack([features.query(one.query_id, one.line) for one in chosen])
+    words = [features.query(one.query_id, one.line) for one in chosen]
+    vectors, reach = _stacked(words)
     if len(vectors) < _LEAST_QUERIES:
         raise UsageError(
             f"{annotations[0].line.file}: one query alone tells nothing of what is ordinary",
             hint="more queries, or a folder that 'rdmf extract' wrote: it has background queries",
         )
-    bank = torch.from_numpy(vectors)
-    general = mean_of_nearest(bank, bank).numpy()
     videos = {one.video: one for one in reversed(annotations)}
     statistics = []
     for video in _evenly(sorted(videos), _NULL_VIDEOS):
         rows = features.video(video, videos[video].line).features
         shown = rows[np.linspace(0, len(rows) - 1, min(_NULL_SNIPPETS, len(rows))).astype(np.int64)]
         others = np.array([one.video != video for one in chosen])
-        statistics.append((vectors @ shown.T - _GENERALITY_SHARE * general[:, None])[others].ravel())
+        statistics.append((vectors @ shown.T - REACH_SHARE * reach[:, None])[others].ravel())
     null = np.concatenate(statistics) if any(map(len, statistics)) else np.zeros(1)
     return Bank(vectors, float(null.mean()), max(float(null.std()), 1e-4))
+
+
+def _stacked(words: Sequence[Words]) -> tuple[Rows, Rows]:
+    """(N, D) vectors and (N,) reaches."""
+    return np.stack([one.vector for one in words]), np.array([one.reach for one in words], np.float32)
 
 
 def edges_s(timeline: Timeline) -> Floats:
@@ -175,7 +178,7 @@ def snippet_saliency(annotation: Annotation, edges: Floats) -> Rows:
 
 def _examples(features: FeatureSet, rows: VideoRows, asked: list[Annotation], bank: Bank) -> list[Example]:
     """All annotations of one video."""
-    words = np.stack([features.query(one.query_id, one.line) for one in asked])  # (Q, D)
+    words, reach = _stacked([features.query(one.query_id, one.line) for one in asked])
     timeline, edges = rows.timeline, edges_s(rows.timeline)
     inputs = snippet_inputs(
         torch.from_numpy(rows.features),
@@ -185,6 +188,7 @@ def _examples(features: FeatureSet, rows: VideoRows, asked: list[Annotation], ba
         timeline.spacing_s,
         null_mean=bank.null_mean,
         null_spread=bank.null_spread,
+        reach=torch.from_numpy(reach),
     )
     cut_at = np.interp(timeline.cut_s[1:], edges, np.arange(len(edges))).astype(np.float32)  # nan stays nan
     found = []

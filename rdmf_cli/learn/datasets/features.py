@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from rdmf_cli.heads.decode import Timeline
 Floats = NDArray[np.float32]
 
 _ROWS = ("features", "times_s", "cut_s", "duration_s", "encoder")
-_WORDS = ("pooler_output", "encoder")
+_WORDS = ("pooler_output", "reach", "encoder")
 _TOKENS = ("last_hidden_state", "features")  # what text files without a sentence vector have
 _SLACK = 0.05  # by which lengths may differ, or two snippets: extractors round the last seconds in their own ways
 
@@ -72,6 +72,13 @@ class VideoRows:
                 f"{spacing_s:g} s",
                 "rows whose file has no times are taken to be 'spacing_s' apart: 2 s in QVHighlights",
             )
+
+
+class Words(NamedTuple):
+    """A sentence as the encoder has it."""
+
+    vector: Floats  # (D,) unit length
+    reach: float  # what it reaches on ordinary photographs (encoders/lite_reach.py); 0: not known
 
 
 class FeatureSet:
@@ -119,8 +126,8 @@ class FeatureSet:
         together = np.concatenate(parts, axis=1).astype(np.float16) if self._concatenate else None
         return VideoRows(file, features, _timeline(file, arrays, len(features), self.folders.spacing_s), together)
 
-    def query(self, query_id: str, line: Line) -> Floats:
-        """The sentence vector (D,) of a query, of unit length."""
+    def query(self, query_id: str, line: Line) -> Words:
+        """The sentence of a query."""
         file = self._found(self.folders.text, (f"qid{query_id}", query_id), line)
         arrays = read_arrays(file, (*_WORDS, *_TOKENS))
         if "pooler_output" not in arrays:
@@ -137,7 +144,7 @@ class FeatureSet:
         unit: Floats = _unit_rows(file, vector[None])[0]
         if not unit.any():
             raise UsageError(f"{file}: the vector is 0")
-        return unit
+        return Words(unit, _reach(file, arrays))
 
     @property
     def num_dims(self) -> int:
@@ -185,6 +192,14 @@ class FeatureSet:
                 hint="rdmf extract --encoder NAME with the encoder that the model's card names",
             )
         raise UsageError(f"{file}: made by another encoder than the rest", hint="run 'rdmf extract' into a new folder")
+
+
+def _reach(file: Path, arrays: dict[str, NDArray[Any]]) -> float:
+    """0 where nobody says, as in public sets."""
+    values = arrays.get("reach", np.zeros(1))
+    if values.size != 1 or values.dtype.kind != "f" or not np.isfinite(values).all():
+        raise UsageError(f"{file}: 'reach' is not one finite number")
+    return float(values.reshape(-1)[0])
 
 
 def _text(arrays: dict[str, NDArray[Any]]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
-from rdmf_cli.encoders.base import Encoder
+from rdmf_cli.encoders.base import Encoder, reach_of
 from rdmf_cli.learn.synthetic.layouts import Floats
 from rdmf_cli.learn.synthetic.timelines import GroupBank, Null, TimelineConfig
 
@@ -122,8 +122,9 @@ def composite_bank(sources: Sequence[Source], encoder: Encoder, null: Null) -> G
         view_group[members] = number
         labels.append(bool(sources[members[0]].of))
     views = np.stack([source.views for source in sources])
+    vectors = encoder.encode_texts(texts)
     return GroupBank(
-        texts=encoder.encode_texts(texts),
+        texts=vectors,
         text_group=np.asarray(text_group, np.int64),
         sentences=tuple(texts),
         views=views,
@@ -132,6 +133,7 @@ def composite_bank(sources: Sequence[Source], encoder: Encoder, null: Null) -> G
         of_words=False,
         black=black_frame(encoder),
         null=null,
+        reach=reach_of(encoder, vectors),
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rdmf_cli.fusion.inputs import mean_of_nearest, snippet_inputs
+from rdmf_cli.fusion.inputs import snippet_inputs
 from rdmf_cli.learn.datasets.examples import Example
 from rdmf_cli.learn.synthetic.layouts import Floats, Layout, LayoutConfig, draw_layout
 from rdmf_cli.learn.synthetic.rendering import MotionConfig, Palette, render, unit
@@ -69,6 +69,7 @@ class GroupBank:
     background: Floats | None = None  # (B, D) ordinary queries
     black: Floats | None = None  # (D,) unit length: a black frame
     null: Null | None = None  # the encoder's own calibration, if it has one
+    reach: Floats | None = None  # (M,) what the texts reach on ordinary photographs, if the encoder knows
 
     @cached_property
     def text_mean(self) -> Floats:
@@ -138,13 +139,22 @@ def timeline_example(
         encoder.lifted(content),
         query,
         _null(rng, bank, encoder, cast, config),
+        None if bank.reach is None else bank.reach[[cast.query]],
         bank.sentences[cast.query],
         keep_features=config.keep_features,
     )
 
 
 def _example(
-    name: str, layout: Layout, features: Floats, query: Floats, null: Null, text: str, *, keep_features: bool
+    name: str,
+    layout: Layout,
+    features: Floats,
+    query: Floats,
+    null: Null,
+    reach: Floats | None,
+    text: str,
+    *,
+    keep_features: bool,
 ) -> Example:
     inputs = snippet_inputs(
         torch.from_numpy(features),
@@ -154,6 +164,7 @@ def _example(
         layout.spacing_s,
         null_mean=null.mean,
         null_spread=null.spread,
+        reach=None if reach is None else torch.from_numpy(reach),
     )
     return Example(
         name=name,
@@ -338,6 +349,5 @@ def _null(rng: np.random.Generator, bank: GroupBank, encoder: _Encoder, cast: _C
     rows = rng.choice(unseen, min(24, len(unseen)), replace=False)
     common = 0.4 * encoder.picture(rng, (int(rows[0]),))[0]
     pictures = encoder.lifted(unit(np.stack([encoder.picture(rng, (int(row),))[0] for row in rows]) + common))
-    general = mean_of_nearest(torch.from_numpy(queries), torch.from_numpy(queries)).numpy()
-    statistic = queries @ pictures.T - 0.5 * general[:, None]
+    statistic = queries @ pictures.T
     return Null(queries, float(statistic.mean()), float(statistic.std()))

@@ -10,7 +10,7 @@ import pytest
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.lines import Line
 from rdmf_cli.feature_folder import Bank, read_bank, write_bank
-from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES
+from rdmf_cli.fusion.inputs import INPUT_NAMES, QUERY_NAMES, REACH_SHARE
 from rdmf_cli.heads.decode import Timeline
 from rdmf_cli.heads.moment_decode import seconds
 from rdmf_cli.learn.datasets.annotated import (
@@ -121,6 +121,18 @@ def test_the_bank_of_the_folder_is_used_if_there_is_one(folder):
     assert not np.allclose(data.train[0].values[:, absolute], measured.train[0].values[:, absolute])
     with pytest.raises(ModelError, match="another encoder"):
         load_layout(config_of(folder), encoder="bbbb")
+
+
+def test_what_a_sentence_reaches_anyway_is_taken_off(folder):
+    absolute = INPUT_NAMES.index("absolute")
+    write_bank(folder / "features", Bank(np.eye(6, DIM, dtype=np.float32), 0.0, 1.0))
+    before = load_layout(config_of(folder)).train[0]
+    file = folder / "features" / "clip_text_features" / f"qid{before.name}.npz"
+    with np.load(file) as kept:
+        arrays = dict(kept)
+    np.savez(file, **arrays, reach=np.float32(0.4))
+    after = load_layout(config_of(folder)).train[0]
+    np.testing.assert_allclose(before.values[:, absolute] - after.values[:, absolute], 0.4 * REACH_SHARE, atol=1e-5)
 
 
 def test_the_measured_null_is_what_unrelated_pictures_get(folder):

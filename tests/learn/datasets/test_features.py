@@ -43,9 +43,10 @@ def test_rows_of_a_public_set_have_unit_length_even_times_and_no_cuts(folder):
 
 
 def test_query_is_the_sentence_not_its_words(folder):
-    vector = FeatureSet(folder).query("1", LINE)
+    vector, reach = FeatureSet(folder).query("1", LINE)
     stored = np.load(folder / "clip_text_features" / "qid1.npz")["pooler_output"].astype(np.float64)
     np.testing.assert_allclose(vector, stored / np.linalg.norm(stored), atol=1e-6)
+    assert reach == 0  # public sets don't know
 
 
 def test_ids_without_the_prefix_and_names_with_a_suffix_are_found(folder):
@@ -53,7 +54,7 @@ def test_ids_without_the_prefix_and_names_with_a_suffix_are_found(folder):
     shutil.copy(texts / "qid1.npz", texts / "test0.npz")
     shutil.copy(video_file(folder), folder / "clip_features" / "trip.npz")
     features = FeatureSet(folder)
-    np.testing.assert_array_equal(features.query("test0", LINE), features.query("1", LINE))
+    np.testing.assert_array_equal(features.query("test0", LINE).vector, features.query("1", LINE).vector)
     assert len(features.video("trip.mp4", LINE).features) == ROWS
 
 
@@ -137,6 +138,8 @@ def test_videos_that_are_wrong(folder, change, message):
         ({"pooler_output": np.ones((2, DIM))}, "not one vector"),
         ({"pooler_output": np.full(DIM, np.nan)}, "not finite"),
         ({"pooler_output": np.zeros(DIM)}, "the vector is 0"),
+        ({"pooler_output": np.ones(DIM), "reach": np.array(np.nan)}, "'reach' is not one finite number"),
+        ({"pooler_output": np.ones(DIM), "reach": np.ones(2)}, "'reach' is not one finite number"),
         ({"pooler_output": np.ones(DIM + 1)}, f"{DIM + 1} dimensions, .* has {DIM}"),
     ],
 )
