@@ -38,7 +38,6 @@ from rdmf_cli.evaluation.classification import auroc
 from rdmf_cli.evaluation.highlights import hit_at_1
 from rdmf_cli.evaluation.retrieval import mean_ap, r1_at
 from rdmf_cli.moments import Moment
-from rdmf_cli.pipeline.calibration import CUTOFF
 
 if TYPE_CHECKING:
     from rdmf_cli.encoders.base import Encoder
@@ -81,6 +80,7 @@ class Said:
     times_s: Floats  # (T,)
     saliency: NDArray[Any]  # (T,)
     relevance: float  # higher: more sure that the video answers the query
+    confident: bool = False  # shown as a match
 
 
 @dataclass
@@ -89,6 +89,7 @@ class Scores:
 
     values: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in METRICS})  # NaN: no truth
     relevance: list[list[float]] = field(default_factory=list)  # per query, one per draw
+    confident: list[bool] = field(default_factory=list)  # per query, of the first draw
 
     def add(self, query: Query, draws: Sequence[Said]) -> None:
         """Several draws (of a system that throws dice) count as their mean."""
@@ -96,6 +97,7 @@ class Scores:
         for name in METRICS:
             self.values[name].append(float(np.mean([row[name] for row in rows])))
         self.relevance.append([said.relevance for said in draws])
+        self.confident.append(draws[0].confident)
 
 
 def load_queries(path: Path) -> list[Query]:
@@ -131,7 +133,10 @@ def product_scores(queries: Sequence[Query], folder: Path, *, encoder: Encoder, 
         if outcome.failures:
             raise RdmfError(f"{video}: {outcome.failures[0].message}")
         for answer in outcome.answers:
-            said[video, answer.query] = Said(answer.moments, answer.times_s, answer.saliency, answer.relevance.score)
+            judged = answer.relevance
+            said[video, answer.query] = Said(
+                answer.moments, answer.times_s, answer.saliency, judged.score, judged.confident
+            )
     scores = Scores()
     for query in queries:
         scores.add(query, [said[query.video, query.text]])
@@ -182,7 +187,7 @@ def as_markdown(result: dict[str, Any]) -> str:
     for name, shown in result.get("shown_as_match", {}).items():
         answerable, others = 100 * shown["answerable"], 100 * shown["unanswerable"]
         rates = f"{answerable:.1f} % of the answerable queries, {others:.1f} % of the others"
-        lines += ["", f"Shown as a match by {name} at {shown['cutoff']:.2f}: {rates}"]
+        lines += ["", f"Shown as a match by {name}: {rates}"]
     if fit := result.get("relevance_fit"):
         lines += ["", f"Relevance fitted here: slope {fit['slope']:.3f}, midpoint {fit['midpoint']:.3f}"]
     return "\n".join(lines)
@@ -223,9 +228,8 @@ def evaluate(
 
 def _shown(scores: Scores, answered: NDArray[np.bool_]) -> dict[str, float]:
     """Shares of the queries with and without a match that the cut-off lets pass."""
-    passed = np.array([draws[0] for draws in scores.relevance]) >= CUTOFF
-    shares = {"answerable": float(passed[answered].mean()), "unanswerable": float(passed[~answered].mean())}
-    return {"cutoff": CUTOFF, **shares}
+    passed = np.array(scores.confident)
+    return {"answerable": float(passed[answered].mean()), "unanswerable": float(passed[~answered].mean())}
 
 
 def as_data(queries: Sequence[Query], scores: Mapping[str, Scores]) -> dict[str, Any]:

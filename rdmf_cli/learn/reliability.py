@@ -63,6 +63,17 @@ def probabilities(logits: ArrayLike, scale: tuple[float, float]) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(slope * np.asarray(logits) + offset, -60, 60))), dtype=np.float64)
 
 
+def cutoff_for(chances: ArrayLike, positive: ArrayLike, false_alarms: float) -> float:
+    """The probability in [0.5, 1] from which on an answer counts, so that of no match only `false_alarms` do.
+
+    One half, where both mistakes are equally common, if that is enough.
+    """
+    others = np.asarray(chances, dtype=np.float64)[~np.asarray(positive, dtype=bool)]
+    if false_alarms >= 1 or not len(others):
+        return 0.5
+    return max(0.5, float(np.quantile(others, 1 - false_alarms)))
+
+
 def reliability(logits: ArrayLike, positive: ArrayLike) -> dict[str, Any]:
     """How well the fitted probabilities keep their word: {"bins": [{"said", "true", "count"}], "error"}.
 

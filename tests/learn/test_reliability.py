@@ -10,7 +10,7 @@ import pytest
 from rdmf_cli.errors import OutputError
 from rdmf_cli.learn import curves
 from rdmf_cli.learn.curves import Events, draw_curves
-from rdmf_cli.learn.reliability import diagram, fit_scale, probabilities, reliability
+from rdmf_cli.learn.reliability import cutoff_for, diagram, fit_scale, probabilities, reliability
 
 PNG = b"\x89PNG"
 
@@ -58,6 +58,17 @@ def test_the_table_does_not_flatter():
     rng = np.random.default_rng(1)
     table = reliability(rng.standard_normal(60), rng.random(60) < 0.5)
     assert table["error"] > 0.01
+
+
+def test_the_cutoff_keeps_false_alarms_to_their_share():
+    chances = np.concatenate([np.linspace(0, 1, 101), np.full(50, 0.9)])
+    matched = np.arange(len(chances)) > 100
+    assert cutoff_for(chances, matched, 1.0) == 0.5
+    assert cutoff_for(chances, matched, 0.6) == 0.5  # half of them are below anyway
+    found = cutoff_for(chances, matched, 0.2)
+    assert found == pytest.approx(0.8)
+    assert (chances[~matched] > found).mean() <= 0.2
+    assert cutoff_for(chances[matched], matched[matched], 0.2) == 0.5  # nothing to be wrong about
 
 
 def test_pictures():

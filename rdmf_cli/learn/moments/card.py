@@ -40,7 +40,7 @@ def card(recipe: MomentRecipe, metrics: dict[str, Any], pictures: tuple[str, ...
     counts, plan = metrics["examples"], recipe.training
     header = ["", *(TITLES[name] for name in FIGURES)]
     seeds = ", ".join(f"{row['seed']}: {100 * row['map']:.1f}" for row in metrics["seeds"])
-    said = metrics["reliability"]
+    said, told = metrics["reliability"], metrics["shown"]
     lines = [
         "# Moments that a sentence describes",
         "",
@@ -80,6 +80,9 @@ def card(recipe: MomentRecipe, metrics: dict[str, Any], pictures: tuple[str, ...
         *(_row([f"{row['said']:.2f}", f"{row['true']:.2f}", str(row["count"])]) for row in said["bins"]),
         *_picture(DIAGRAM, "Reliability diagram", pictures),
         "",
+        f"From {told['cutoff']:.3f} on an answer is shown as a match: of the validation's queries with a match "
+        f"{_percent(told['matching'])}, of the others {_percent(told['others'])}.",
+        "",
         _LIMITS,
     ]
     return "\n".join(lines)
@@ -87,6 +90,10 @@ def card(recipe: MomentRecipe, metrics: dict[str, Any], pictures: tuple[str, ...
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.0f} %"
 
 
 def _picture(name: str, title: str, pictures: tuple[str, ...]) -> list[str]:

@@ -61,6 +61,9 @@ class MomentTraining:
     # is learned from is like what will be searched.
     statistic_share: float = 0.5
     saliency_share: float = 0.0  # the same of each snippet's own evidence in its saliency
+    # Of the validation's queries without a match, the share that may be shown as one: where more would be, the cut-off
+    # lies above a relevance of one half. 1: it is one half.
+    false_alarms: float = 1.0
     validation_examples: int = 400  # in each round, at most; the weights that are kept are measured on all
 
     def __post_init__(self) -> None:
@@ -76,6 +79,8 @@ class MomentTraining:
             raise ValueError(f"jitter lies in [0, 2], not {self.jitter:g}")
         if not 0 <= self.statistic_share < float("inf") or not 0 <= self.saliency_share < float("inf"):
             raise ValueError("statistic_share and saliency_share are 0 or more")
+        if not 0 < self.false_alarms <= 1:
+            raise ValueError(f"false_alarms lies above 0 and up to 1, not {self.false_alarms:g}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {self.precision}")
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rdmf_cli.learn.curves import draw_curves
@@ -20,7 +22,7 @@ from rdmf_cli.learn.moments.recipe import MomentRecipe
 from rdmf_cli.learn.moments.sets import MomentSets
 from rdmf_cli.learn.moments.training import Trained, train
 from rdmf_cli.learn.recipe import recipe_text
-from rdmf_cli.learn.reliability import diagram, fit_scale, reliability
+from rdmf_cli.learn.reliability import cutoff_for, diagram, fit_scale, probabilities, reliability
 from rdmf_cli.model_folder import Papers
 from rdmf_cli.moment_model import MomentConfig, MomentNetwork
 from rdmf_cli.moment_weights import save_moments
@@ -75,7 +77,7 @@ def train_moments(
         for seed in recipe.training.seeds
     )
     best = max(runs, key=lambda run: run.value)
-    network, found = _calibrated(best.network, sets.validation)
+    network, found = _calibrated(best.network, sets.validation, recipe.training.false_alarms)
     metrics = _metrics(recipe, sets, runs, best, found) | {"tests": _on_tests(network, sets.tests)}
     report = MomentReport(folder, best, runs, metrics)
     if engine.number == 0:
@@ -97,12 +99,31 @@ def config_of(recipe: MomentRecipe) -> MomentConfig:
     )
 
 
-def _calibrated(network: MomentNetwork, validation: Sequence[Example]) -> tuple[MomentNetwork, dict[str, Any]]:
+def _calibrated(
+    network: MomentNetwork, validation: Sequence[Example], false_alarms: float
+) -> tuple[MomentNetwork, dict[str, Any]]:
     """The network with a relevance that is a probability, and what it reaches on the whole of the validation."""
     said = network_answers(network, validation, "cpu")
-    logits, matched = [one.relevance for one in said], [len(example.windows) > 0 for example in validation]
-    network.config = replace(network.config, relevance_scale=fit_scale(logits, matched))
-    return network, {"validation": figures(said, validation), "reliability": reliability(logits, matched)}
+    logits, matched = [one.relevance for one in said], np.array([len(example.windows) > 0 for example in validation])
+    scale = fit_scale(logits, matched)
+    chances = probabilities(logits, scale)
+    cutoff = cutoff_for(chances, matched, false_alarms)
+    network.config = replace(network.config, relevance_scale=scale, cutoff=cutoff)
+    told = {
+        "cutoff": cutoff,
+        "matching": _share(chances[matched] >= cutoff),
+        "others": _share(chances[~matched] >= cutoff),
+    }
+    return network, {
+        "validation": figures(said, validation),
+        "reliability": reliability(logits, matched),
+        "shown": told,
+    }
+
+
+def _share(kept: NDArray[np.bool_]) -> float | None:
+    """None of nothing."""
+    return float(kept.mean()) if len(kept) else None
 
 
 def _metrics(

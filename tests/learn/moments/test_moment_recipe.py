@@ -60,6 +60,7 @@ def test_the_recipe_that_people_are_shown_is_one(tmp_path: Path):
         (LEAST + "[training]\nseeds = [1, 1]\n", "training: seeds"),
         (LEAST + "[training]\nrounds = 0\n", "training: epochs, rounds"),
         (LEAST + "[training]\nwarmup = 1.0\n", "warmup"),
+        (LEAST + "[training]\nfalse_alarms = 0\n", "false_alarms"),
         (LEAST + "[fusion]\nkind = 'detr'\n", "fusion: kind is one of rdmf"),
         (LEAST + "[fusion]\nchanels = 3\n", "unknown key fusion.chanels"),
         (LEAST + "[losses]\nrelevance = -1\n", "losses: relevance"),

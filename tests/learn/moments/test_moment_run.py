@@ -20,12 +20,13 @@ from tests import moment_examples
 SETS = MomentSets(
     moment_examples.examples(24), moment_examples.examples(24, 1), {"unseen": moment_examples.examples(9, 2)}
 )
+RECIPE = moment_examples.recipe(epochs=4, seeds=(0, 1), false_alarms=0.1)
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> MomentReport:
     folder = tmp_path_factory.mktemp("run") / "model"
-    return train_moments(moment_examples.recipe(epochs=4, seeds=(0, 1)), SETS, folder)
+    return train_moments(RECIPE, SETS, folder)
 
 
 def test_the_folder_holds_the_best_seed(report: MomentReport):
@@ -51,6 +52,11 @@ def test_the_relevance_is_calibrated_on_the_validation(report: MomentReport):
     said = report.to_json()["reliability"]
     assert sum(row["count"] for row in said["bins"]) == len(SETS.validation)
     assert 0 <= said["error"] < 0.3
+    shown = report.to_json()["shown"]
+    assert shown["cutoff"] == network.config.cutoff >= 0.5
+    others = sum(not len(example.windows) for example in SETS.validation)
+    assert shown["others"] <= 0.1 + 1 / others
+    assert shown["matching"] > shown["others"]
 
 
 def test_the_card_says_what_it_is(report: MomentReport):
@@ -73,7 +79,7 @@ def test_the_card_says_where_the_data_is_from(report: MomentReport):
 
 def test_its_recipe_trains_it_again(report: MomentReport):
     read = read_recipe(report.folder / "recipe.toml")
-    assert read == moment_examples.recipe(epochs=4, seeds=(0, 1))
+    assert read == RECIPE
 
 
 def test_a_folder_that_can_not_be_written_keeps_the_state(tmp_path: Path):
