@@ -54,7 +54,7 @@ def moments_from(
     scores = _chances(found.logits[-1, item][usable]) * _chances(found.quality[-1, item][usable])
     moments_s = seconds(spans, timeline)
     boundary = _chances(found.boundary[item, : num_snippets + 1])
-    moments_s = np.array([_on_cuts(row, boundary, timeline, config) for row in moments_s]).reshape(-1, 2)
+    moments_s = _on_cuts(moments_s, boundary, timeline, config)
     saliency = _floats(found.saliency[item, :num_snippets])
     means = _means(moments_s, saliency, timeline)
     scores = relevance * _lowered(scores, config.saliency_weight * (means - means.max(initial=-np.inf)))
@@ -92,26 +92,26 @@ def seconds(places: Array, timeline: Timeline) -> Array:
     return found
 
 
-def _on_cuts(moment_s: Array, boundary: Array, timeline: Timeline, config: MomentDecodeConfig) -> Array:
-    """(start, end) in seconds, each on the best cut in reach. A moment that this would close stays as it is."""
-    snapped = np.array([_on_cut(float(border_s), boundary, timeline, config) for border_s in moment_s])
-    return snapped if snapped[1] - snapped[0] >= _SHORTEST_S else moment_s
+def _on_cuts(moments_s: Array, boundary: Array, timeline: Timeline, config: MomentDecodeConfig) -> Array:
+    """(start, end) in seconds (n, 2), each border on the best cut in reach. A moment that this would close stays."""
+    snapped = _on_cut(moments_s, boundary, timeline, config)
+    return np.where(snapped[:, 1:] - snapped[:, :1] >= _SHORTEST_S, snapped, moments_s)
 
 
-def _on_cut(border_s: float, boundary: Array, timeline: Timeline, config: MomentDecodeConfig) -> float:
-    """The best cut within reach of a border, or the border."""
-    starts, last = timeline.starts_s, len(timeline.starts_s) - 1
-    at = int(np.searchsorted(starts, border_s, side="right")) - 1  # the snippet that the border lies in
-    nearby = range(max(at - int(config.snap), 1), min(at + int(config.snap) + 2, last) + 1)
-    best_s, best = border_s, -np.inf
-    for edge in nearby:
-        cut_s = float(timeline.cut_s[edge])
-        apart = abs(cut_s - border_s) / timeline.spacing_s
-        if apart <= config.snap:  # False for nan
-            worth = config.boundary_weight * float(boundary[edge]) - apart
-            if worth > best:
-                best_s, best = cut_s, worth
-    return best_s
+def _on_cut(borders_s: Array, boundary: Array, timeline: Timeline, config: MomentDecodeConfig) -> Array:
+    """The best cut within reach of each border, or the border. Any shape."""
+    last, reach = len(timeline.starts_s) - 1, int(config.snap)
+    at = np.searchsorted(timeline.starts_s, borders_s, side="right") - 1  # the snippet that a border lies in
+    edges = at[..., None] + np.arange(-reach, reach + 3)
+    is_edge = (edges >= 1) & (edges <= last)
+    edges = edges.clip(0, last)
+    cut_s = timeline.cut_s[edges]
+    apart = np.abs(cut_s - borders_s[..., None]) / timeline.spacing_s
+    in_reach = is_edge & (apart <= config.snap)  # False for nan
+    worth = np.where(in_reach, config.boundary_weight * boundary[edges] - apart, -np.inf)
+    best = worth.argmax(axis=-1)[..., None]
+    found = np.take_along_axis(np.where(in_reach, cut_s, borders_s[..., None]), best, axis=-1)[..., 0]
+    return np.asarray(found)
 
 
 def _moment(moment_s: Array, score: float, saliency: Array, timeline: Timeline) -> Moment:
