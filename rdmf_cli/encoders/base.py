@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,13 @@ class Encoder(Protocol):
     def text_length(self, text: str) -> int:
         """Tokens that `text` would need, special tokens included, so that a caller can warn before it is cut."""
         ...
+
+
+class Words(NamedTuple):
+    """A sentence as an encoder has it."""
+
+    vector: NDArray[np.float32]  # (dim,) unit length
+    reach: float  # what it reaches on ordinary photographs; 0: not known
 
 
 @runtime_checkable

@@ -122,7 +122,7 @@ class LiteEncoder:
         return np.concatenate(rows)
 
     def reach(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sentences (N, dim) -> (N,) what they reach on ordinary photographs; 0 without reach.safetensors."""
+        """Sentences (N, dim) -> (N,) what they reach on ordinary photographs; 0 without ordinary.safetensors."""
         return np.zeros(len(vectors), np.float32) if self._reach is None else self._reach(vectors)
 
     def _takes(self, shape: tuple[int, ...]) -> bool:

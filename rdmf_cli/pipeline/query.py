@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rdmf_cli.encoders.base import Encoder, reach_of
+from rdmf_cli.encoders.base import Encoder, Words, reach_of
 from rdmf_cli.errors import UsageError
 from rdmf_cli.fusion.inputs import REACH_SHARE
 from rdmf_cli.media.probe import probe
@@ -125,13 +125,6 @@ def encode_queries(
         for query in asked
     ]
     return Encoded(asked, np.stack([vector for vector, _ in composed]), np.array([r for _, r in composed], np.float32))
-
-
-class Words(NamedTuple):
-    """A sentence as the encoder has it."""
-
-    vector: Vector  # (D,) unit length
-    reach: float  # its highest cosines with ordinary photographs
 
 
 def _words(texts: list[str], encoder: Encoder) -> dict[str, Words]:

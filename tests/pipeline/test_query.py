@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rdmf_cli.encoders.base import Words
 from rdmf_cli.errors import UsageError
 from rdmf_cli.fusion.inputs import REACH_SHARE
 from rdmf_cli.pipeline import calibration as calibration_module
 from rdmf_cli.pipeline.calibration import Calibration, PictureScale, calibrate, picture_scale
-from rdmf_cli.pipeline.query import Picture, Query, Words, compose, encode_queries
+from rdmf_cli.pipeline.query import Picture, Query, compose, encode_queries
 from rdmf_cli.store import Store
 from tests.fakes import FakeEncoder
 

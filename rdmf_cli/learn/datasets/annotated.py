@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rdmf_cli.encoders.base import Words
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.highlights import CLIP_S
 from rdmf_cli.feature_folder import Bank
@@ -20,7 +21,7 @@ from rdmf_cli.fusion.inputs import REACH_SHARE, snippet_inputs
 from rdmf_cli.heads.decode import Timeline
 from rdmf_cli.learn.datasets.annotations import Annotation, check_disjoint, read_annotations, split_by_video
 from rdmf_cli.learn.datasets.examples import Example
-from rdmf_cli.learn.datasets.features import FeatureFolders, FeatureSet, VideoRows, Words
+from rdmf_cli.learn.datasets.features import FeatureFolders, FeatureSet, VideoRows
 from rdmf_cli.progress import SILENT, Progress
 
 Floats = NDArray[np.float64]

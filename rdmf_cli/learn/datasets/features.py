@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rdmf_cli.encoders.base import Words
 from rdmf_cli.errors import ModelError, UsageError
 from rdmf_cli.evaluation.lines import Line
 from rdmf_cli.feature_folder import (
@@ -72,13 +73,6 @@ class VideoRows:
                 f"{spacing_s:g} s",
                 "rows whose file has no times are taken to be 'spacing_s' apart: 2 s in QVHighlights",
             )
-
-
-class Words(NamedTuple):
-    """A sentence as the encoder has it."""
-
-    vector: Floats  # (D,) unit length
-    reach: float  # what it reaches on ordinary photographs (encoders/lite_reach.py); 0: not known
 
 
 class FeatureSet:
