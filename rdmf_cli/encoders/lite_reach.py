@@ -16,7 +16,7 @@ from rdmf_cli.errors import ModelError
 
 FILE = "ordinary.safetensors"
 # Share of the photographs whose cosines count: the tail, and not one picture alone. Measured on held-out photographs,
-# a sixth to three times as many make little difference (docs/experiments.md).
+# a third to three times as many make little difference (docs/experiments.md).
 _BEST = 0.003
 _FULL_SCALE = 127
 

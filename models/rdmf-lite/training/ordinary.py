@@ -22,7 +22,6 @@ from rdmf_cli.encoders.lite_reach import FILE, packed
 
 PHOTOS = 3000  # of 22,930; more tell no better
 SEED = 1
-_AT_ONCE = 64
 
 
 def ordinary_pictures(encoder: LiteEncoder, data: Path) -> np.ndarray:
@@ -30,14 +29,11 @@ def ordinary_pictures(encoder: LiteEncoder, data: Path) -> np.ndarray:
     photos = [photo for photo in read_manifest(data / "photos") if photo.split == "train"]
     random.Random(SEED).shuffle(photos)
     reader, rows = PhotoReader(data / "photos"), []
-    for start in range(0, PHOTOS, _AT_ONCE):
-        images = [reader.open(photo) for photo in photos[start : min(start + _AT_ONCE, PHOTOS)]]
-        sizes = [encoder.frame_size_px(*image.size) for image in images]
-        frames = [
-            np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-            for image, (height, width) in zip(images, sizes, strict=True)
-        ]
-        rows += [encoder.encode_images(frame[None])[0] for frame in frames]
+    for photo in photos[:PHOTOS]:
+        image = reader.open(photo)
+        height, width = encoder.frame_size_px(*image.size)
+        frame = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        rows.append(encoder.encode_images(frame[None])[0])
     return np.stack(rows)
 
 
