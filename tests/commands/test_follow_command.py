@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from rdmf_cli.pipeline.modes import Mode
 from tests import moment_folders
 from tests.commands.conftest import Done
 from tests.faults import checks
+from tests.processes import killed_after
 from tests.videos import folder, run_ffmpeg
 
 Rdmf = Callable[..., Done]
@@ -47,9 +47,7 @@ def test_a_pipe_and_ctrl_c(tmp_path: Path) -> None:
         env=checks.environment(tmp_path),
         start_new_session=True,
     )
-    guard = threading.Timer(90, process.kill)  # readline has no time limit
-    guard.start()
-    try:
+    with killed_after(process, 90):
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(stream().read_bytes())  # it is not closed: the pipe could go on for ever
@@ -58,10 +56,8 @@ def test_a_pipe_and_ctrl_c(tmp_path: Path) -> None:
         assert (line["start_s"], line["end_s"]) == pytest.approx((20.0, 24.0), abs=0.15)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    finally:
-        guard.cancel()
-        process.kill()
+        process.wait()  # while the pipe is open: its end would end the search, too
+        out, err = process.communicate()
     told = err.decode()
     assert process.returncode == 0, told
     assert out == b""

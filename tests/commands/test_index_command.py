@@ -16,6 +16,7 @@ import pytest
 from tests.commands.conftest import Done
 from tests.fakes import FakeEncoder
 from tests.pipeline.library_fixtures import COLOURS, ROOT, small_videos
+from tests.processes import killed_after
 
 Rdmf = Callable[..., Done]
 
@@ -155,9 +156,8 @@ def test_watch_until_ctrl_c(tmp_path: Path, home: Path) -> None:
     shutil.copy(small_videos() / "red.mp4", place / "a.mp4")
     command = [sys.executable, "-c", DRIVER, "index", str(place), "--watch", "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process, killed_after(process, 90):
 
         def told() -> Any:
             assert process.stdout is not None

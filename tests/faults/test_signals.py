@@ -12,6 +12,7 @@ import pytest
 
 from tests import videos
 from tests.faults import checks
+from tests.processes import killed_after
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -22,14 +23,12 @@ FINISHED = {0, 1}
 def stop_after(home: Path, number: int, seconds: float) -> None:
     arguments = ("search", str(videos.hard_cuts()), "something red", "--json", "--fps", "25", "--batch-size", "4")
     process = checks.start(home, *arguments, SLOW_S="0.15")
-    try:
+    with killed_after(process, 120):
         assert process.stderr is not None
         assert process.stderr.readline() == "ready\n"
         time.sleep(seconds)
         process.send_signal(number)
-        out, err = process.communicate(timeout=120)
-    finally:
-        process.kill()
+        out, err = process.communicate()
     checks.assert_nothing_is_left(home)
     assert "Traceback" not in err
     if process.returncode in FINISHED:  # it was faster

@@ -20,7 +20,7 @@ from rdmf_cli.media.ffmpeg_frames import FfmpegFrames
 from rdmf_cli.media.frames import Sampling, open_frames
 from rdmf_cli.media.probe import probe
 from tests import videos
-from tests.processes import children
+from tests.processes import children, killed_after
 
 SAMPLING = Sampling(25, 18, 32)
 
@@ -183,9 +183,10 @@ def test_ctrl_c_ends_ffmpeg_too(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "RDMF_FFMPEG": str(script), "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
     command = [sys.executable, "-c", program, str(videos.constant_rate())]
-    with subprocess.Popen(
+    process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
+    )
+    with process, killed_after(process, 120):
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -193,7 +194,7 @@ def test_ctrl_c_ends_ffmpeg_too(tmp_path: Path) -> None:
         while not (started := task.read_text().split()) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) != 0
+        assert process.wait() != 0
     assert started
     assert _is_gone(int(started[0]))
 

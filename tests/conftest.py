@@ -1,0 +1,18 @@
+"""For every test, whoever started pytest and however."""
+
+from __future__ import annotations
+
+import signal
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one exists on some systems only
+
+
+def pytest_configure() -> None:
+    """Where these signals are ignored (nohup, a job in the background), the programs that tests start are told by them.
+
+    What is ignored stays so in every child, and a test that stops one would wait for ever. What has a handler is as
+    ever in a child.
+    """
+    for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
