@@ -53,7 +53,9 @@ def show(words: Words, store: options.StoreFolder = None, as_json: Json = False)
     from rdmf_cli.commands import console
 
     with _opened(store) as opened:
-        videos = meant(opened, words)
+        from rdmf_cli.pipeline import upkeep
+
+        videos = upkeep.meant(opened, words)
         if as_json:
             console.line(console.json_text({"schema": "rdmf.library/1", "videos": [_facts(video) for video in videos]}))
             return
@@ -101,8 +103,10 @@ def remove(words: Words, encoder: EncoderName = None, yes: Yes = False, store: o
     from rdmf_cli.commands import console
 
     with _opened(store) as opened:
+        from rdmf_cli.pipeline import upkeep
+
         opened.need_writable()
-        videos = meant(opened, words)
+        videos = upkeep.meant(opened, words)
         if len(videos) > 1 and not _agreed(yes, f"Forget {len(videos)} videos?"):
             console.hint("nothing was removed")
             return
@@ -185,19 +189,6 @@ def _opened(folder: Path | None) -> Iterator[Any]:
 
     with console.rich_progress() as progress, Store.open(load_settings(store=folder).store, progress) as opened:
         yield opened
-
-
-def meant(opened: Any, words: list[str]) -> list[Any]:
-    """The videos that words stand for. Raises UsageError for a word that means none."""
-    from rdmf_cli.store import records
-
-    found: dict[str, Any] = {}
-    for word in words:
-        ids = records.matching(opened.catalogue, word)
-        if not ids:
-            raise UsageError(f"{word}: not in the library", hint="'rdmf library list' shows what is")
-        found |= {video_id: records.video(opened.catalogue, video_id) for video_id in ids}
-    return list(found.values())
 
 
 def _agreed(yes: bool, question: str) -> bool:

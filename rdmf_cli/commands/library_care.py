@@ -93,7 +93,7 @@ def export(
     store: options.StoreFolder = None,
 ) -> None:
     """Write the features to one file or folder, for another machine. The videos themselves stay where they are."""
-    from rdmf_cli.commands import console, library
+    from rdmf_cli.commands import console
     from rdmf_cli.store import Store
 
     target = Path(place)
@@ -102,7 +102,7 @@ def export(
     with console.rich_progress() as progress, Store.open(load_settings(store=store).store, progress) as opened:
         from rdmf_cli.pipeline import exchange, upkeep
 
-        chosen = {video.fingerprint for video in library.meant(opened, words)} if words else None
+        chosen = {video.fingerprint for video in upkeep.meant(opened, words)} if words else None
         if place.endswith(("/", os.sep)):
             _make(target)
         videos = (v for v in upkeep.videos(opened, encoder=encoder) if chosen is None or v.fingerprint in chosen)

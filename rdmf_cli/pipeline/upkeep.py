@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rdmf_cli.encoders.base import Encoder, FeatureSpec
-from rdmf_cli.errors import ModelError, VideoError
+from rdmf_cli.errors import ModelError, UsageError, VideoError
 from rdmf_cli.media.probe import fingerprint
 from rdmf_cli.pipeline.answer import SearchOptions
 from rdmf_cli.pipeline.derived import drop_derived
@@ -208,6 +208,20 @@ def videos(store: Store, *, encoder: str | None = None) -> Iterator[VideoRecord]
         sets = tuple(record for record in video.sets if encoder is None or record.encoder == encoder)
         if sets:
             yield VideoRecord(video.fingerprint, video.added_s, video.duration_s, video.paths, sets)
+
+
+def meant(store: Store, words: Iterable[str]) -> list[VideoRecord]:
+    """The videos that words stand for: paths, folders, how an id begins. Raises UsageError for one that means none."""
+    found: dict[str, VideoRecord] = {}
+    for word in words:
+        ids = records.matching(store.catalogue, word)
+        if not ids:
+            raise UsageError(f"{word}: not in the library", hint="'rdmf library list' shows what is")
+        for video_id in ids:
+            video = records.video(store.catalogue, video_id)
+            if video is not None:  # another process has not just dropped it
+                found[video_id] = video
+    return list(found.values())
 
 
 def length_s(video: VideoRecord) -> float:
