@@ -164,15 +164,22 @@ def print_heading(query: str, video: str, facts: list[str]) -> None:
     _print(_asciified(text))
 
 
-def print_no_match(score: float, cutoff: float, *, moments_follow: bool) -> None:
-    """The honest line."""
-    more = "" if moments_follow else "; --all shows the best moments anyway"
+def print_no_match(score: float, cutoff: float, *, moments_follow: bool, nearest: Moment | None = None) -> None:
+    """The honest line; and where to look if that is wrong, which for plain words it often is."""
+    more = "" if moments_follow or nearest is not None else "; --all shows the best moments anyway"
     _print(Text(f"  no confident match (relevance {score:.2f} < {cutoff:.2f}){more}", style=_WARNING))
+    if nearest is not None and not moments_follow:
+        _print(Text(f"  nearest to it: {_from_to(nearest)}; --all shows the best moments anyway", style=_DIM))
 
 
 def print_none_shown(min_score: float) -> None:
     """A confident answer of which `--min-score` left nothing."""
     _print(Text(f"  no moment scores {min_score:.2f} or more", style=_WARNING))
+
+
+def _from_to(moment: Moment) -> str:
+    dash = "–" if _unicode() else "-"
+    return f"{format_time(moment.start_s)} {dash} {format_time(moment.end_s)}"
 
 
 def print_moments(moments: list[Moment]) -> None:
@@ -187,8 +194,7 @@ def print_moments(moments: list[Moment]) -> None:
     if columns >= BAR_WIDTH_FROM:
         table.add_column("", no_wrap=True)
     for rank, moment in enumerate(moments, start=1):
-        dash = "–" if _unicode() else "-"
-        cells = [str(rank), f"{format_time(moment.start_s)} {dash} {format_time(moment.end_s)}"]
+        cells = [str(rank), _from_to(moment)]
         if columns >= _LENGTH_WIDTH_FROM:
             cells.append(f"{moment.length_s:.1f} s")
         cells.append(f"{moment.score:.2f}")

@@ -122,7 +122,9 @@ class Report:
         console.print_heading(answer.query, str(answer.info.path), facts)
         relevance = answer.relevance
         if not relevance.confident:
-            console.print_no_match(relevance.score, relevance.cutoff, moments_follow=self.view.show_all)
+            nearest = moments[0] if moments else None
+            follow = self.view.show_all
+            console.print_no_match(relevance.score, relevance.cutoff, moments_follow=follow, nearest=nearest)
             if not self.view.show_all:
                 console.line("")
                 return

@@ -46,11 +46,16 @@ def test_nothing_found_is_said_honestly(rdmf: Rdmf, video: str) -> None:
     done = rdmf("search", video, "nothing of the kind")
     assert done.code == 1
     assert "no confident match (relevance 0.31 < 0.50)" in done.out
-    assert "0:00:15.000" not in done.out
+    assert "nearest to it: 0:00:15.000 – 0:00:21.000; --all shows the best moments anyway" in done.out
+    assert "0:00:37.200" not in done.out
+    assert "━" not in done.out
     shown = rdmf("search", video, "nothing of the kind", "--all")
     assert shown.code == 1
     assert "0:00:15.000" in shown.out
     assert "no confident match" in shown.out
+    assert "nearest" not in shown.out
+    none = rdmf("search", video, "nothing of the kind", "--min-score", "0.95")
+    assert "nearest" not in none.out
 
 
 def test_one_match_among_several_queries_is_a_match(rdmf: Rdmf, video: str) -> None:
