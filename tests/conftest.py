@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import settings
+
+# The same examples every time: whether a change may land is no matter of luck. To look for more of them:
+# python -m pytest --hypothesis-profile random
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("random", derandomize=False)
+settings.load_profile("repeatable")
+
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one exists on some systems only
 
 

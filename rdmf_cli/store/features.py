@@ -156,8 +156,9 @@ def _index_rows(index: bytes, num_rows: int, dim: int) -> NDArray[np.float32]:
         raise DamagedFile("the index has not the kind or size that we write")
     if _LENGTH.unpack_from(index, start - _LENGTH.size) != (size,):
         raise DamagedFile("the index contradicts itself")
-    rows = np.frombuffer(index, dtype="<f2", offset=start).astype(np.float32).reshape(num_rows, dim)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)  # (T, 1)
+    with np.errstate(invalid="ignore"):  # changed bytes can be numbers that warn already when they are converted
+        rows = np.frombuffer(index, dtype="<f2", offset=start).astype(np.float32).reshape(num_rows, dim)
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)  # (T, 1)
     if not _is_unit_or_zero(lengths):
         raise DamagedFile("the rows have not unit length")
     rows /= np.where(lengths > 0, lengths, 1)

@@ -51,6 +51,19 @@ def test_any_change_of_bytes_is_noticed_or_harmless(data):
     assert found.features.shape == (3, 8)
 
 
+def test_every_kind_of_number_in_a_row_is_noticed():
+    """All 65,536 of half precision in the place of one that is 0; only what leaves the length at 1 passes."""
+    index, *rest = pack("video", SPEC, UNIT)
+    for bits in range(2**16):
+        changed = index[:-2] + bits.to_bytes(2, "little")
+        with np.errstate(invalid="ignore", over="ignore"):
+            value = np.frombuffer(changed[-2:], "<f2").astype(np.float32)[0]
+        if abs(value) < 0.15:  # the length is still 1 to a hundredth
+            continue
+        with pytest.raises(DamagedFile):
+            unpack(b"".join([changed, *rest]), "video", SPEC)
+
+
 def forged(index: bytes, **changes: object) -> bytes:
     """A file with another index and our valid rest: what somebody who knows the format could make."""
     _, rows, text, _ = pack("video", SPEC, UNIT)
