@@ -16,10 +16,10 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one exists on some systems 
 
 
 def pytest_configure() -> None:
-    """Where these signals are ignored (nohup, a job in the background), the programs that tests start are told by them.
+    """Programs that tests start can be stopped by these signals, even where pytest ignores them (nohup, a script's `&`).
 
-    What is ignored stays so in every child, and a test that stops one would wait for ever. What has a handler is as
-    ever in a child.
+    What is ignored is ignored by every child too, and a test that stops one would wait for ever. What has a handler
+    here has the system's default in a child.
     """
     for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
         if signal.getsignal(number) is signal.SIG_IGN:

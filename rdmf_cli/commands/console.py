@@ -166,10 +166,10 @@ def print_heading(query: str, video: str, facts: list[str]) -> None:
 
 def print_no_match(score: float, cutoff: float, *, moments_follow: bool, nearest: Moment | None = None) -> None:
     """The honest line; and where to look if that is wrong, which for plain words it often is."""
-    more = "" if moments_follow or nearest is not None else "; --all shows the best moments anyway"
-    _print(Text(f"  no confident match (relevance {score:.2f} < {cutoff:.2f}){more}", style=_WARNING))
-    if nearest is not None and not moments_follow:
-        _print(Text(f"  nearest to it: {_from_to(nearest)}; --all shows the best moments anyway", style=_DIM))
+    _print(Text(f"  no confident match (relevance {score:.2f} < {cutoff:.2f})", style=_WARNING))
+    if not moments_follow:
+        where = "" if nearest is None else f"nearest to it: {_from_to(nearest)}; "
+        _print(Text(f"  {where}--all shows the best moments anyway", style=_DIM))
 
 
 def print_none_shown(min_score: float) -> None:

@@ -122,10 +122,9 @@ class Report:
         console.print_heading(answer.query, str(answer.info.path), facts)
         relevance = answer.relevance
         if not relevance.confident:
-            nearest = moments[0] if moments else None
-            follow = self.view.show_all
+            follow, nearest = self.view.show_all, next(iter(moments), None)
             console.print_no_match(relevance.score, relevance.cutoff, moments_follow=follow, nearest=nearest)
-            if not self.view.show_all:
+            if not follow:
                 console.line("")
                 return
         if moments:

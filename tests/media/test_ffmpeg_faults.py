@@ -194,7 +194,7 @@ def test_ctrl_c_ends_ffmpeg_too(tmp_path: Path) -> None:
         while not (started := task.read_text().split()) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        assert process.wait() != 0
+        assert process.wait() not in (0, -signal.SIGKILL)  # killed: it did not end by itself
     assert started
     assert _is_gone(int(started[0]))
 
