@@ -16,7 +16,7 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one exists on some systems 
 
 
 def pytest_configure() -> None:
-    """Programs that tests start can be stopped by these signals, even where pytest ignores them (nohup, a script's `&`).
+    """Programs that tests start can be stopped by these signals, even where pytest ignores them (nohup, a job).
 
     What is ignored is ignored by every child too, and a test that stops one would wait for ever. What has a handler
     here has the system's default in a child.
